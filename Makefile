@@ -20,7 +20,7 @@ help:
 	@echo "make test         unit tests, every notebook executed, the pages in a real browser"
 	@echo "make test-colab   every notebook on exactly Colab's versions (needs Python 3.13 and 8 GB of disk)"
 	@echo "make refresh      execute the notebooks and store normalised outputs (NOTEBOOKS=\"a.ipynb b.ipynb\" for some)"
-	@echo "make repository   NAME=owner/name: write the book's GitHub repository into every place that needs it"
+	@echo "make repository   NAME=owner/name [VERSION=0.2.0]: write the book's GitHub repository into every place that needs it"
 	@echo "make bench        speed against other libraries"
 
 env: .venv/stamp
@@ -59,7 +59,7 @@ refresh: env
 	$(ONE_THREAD) $(BIN)/python tools/refresh.py $(NOTEBOOKS)
 
 repository: env
-	$(BIN)/python tools/repository.py $(NAME)
+	$(BIN)/python tools/repository.py $(NAME) $(if $(VERSION),--version $(VERSION))
 
 bench: env
 	$(ONE_THREAD) $(BIN)/python -m bench
