@@ -1,0 +1,1 @@
+"""Normalizing flows: masked autoregressive networks, bijectors, and distributions made of them."""
