@@ -4,7 +4,8 @@
 
 - the same call gives the same weights: order and noise come from `seed`, never from the global random state;
 - a run that was cut off goes on from its checkpoint and ends, on a CPU, with bit for bit the weights of a run that was not;
-- under `accelerate launch` every process takes its slice of each batch, and the weights are those of one process up to rounding.
+- with several processes (`accelerate launch` on GPUs; on CPUs `ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2`) each takes
+  its slice of every batch, and the weights are those of one process up to rounding.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ def fit(
         validate_every: in steps; a twentieth of the run by default, and always after the last step.
         patience: stop after so many validations without a new lowest one, and leave the weights of the lowest in the model.
         checkpoint: file to write every `checkpoint_every` seconds and at the end; if it exists, the training goes on from it.
-        device: where to train; by default where the model is, or each process's own device under `accelerate launch`.
+        device: where to train; by default where the model is, or each process's own device where there are several.
         callback: called with (model, history) after every step; the weights are those of the step, not their average.
 
     Raises:
@@ -206,7 +207,8 @@ def progress_bar(total: int, description: str, shown: bool = True, initial: int 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a notebook without ipywidgets gets the text bar, and needs no advice
         from tqdm.auto import tqdm
-    shown = shown and (sys.stderr.isatty() or "ipykernel" in sys.modules)
+    in_notebook = "IPython" in sys.modules and getattr(sys.modules["IPython"].get_ipython(), "kernel", None) is not None
+    shown = shown and (in_notebook or sys.stderr.isatty())
     return tqdm(total=total, desc=description, initial=initial, leave=False, **({} if shown else {"disable": True}))
 
 
