@@ -25,16 +25,28 @@ Pair = tuple[Tensor, Tensor]
 
 
 class AffineTransform:
-    """x = z exp(s) + m with parameters (..., 2): the shift m and the log-scale s."""
+    """x = z exp(s) + m with parameters (..., 2): the shift m and the raw log-scale r.
+
+    s = r / (1 + |r| / bound) stays within +-bound, so that points far from the data cannot overflow; `bound=None` is s = r.
+    """
 
     outputs = 2
 
+    def __init__(self, bound: float | None = 3.0):
+        if bound is not None and not bound > 0:
+            raise ValueError(f"AffineTransform: got bound={bound}, expected a positive number or None")
+        self.bound = bound
+
+    def shift_and_log_scale(self, params: Tensor) -> Pair:
+        m, r = params.unbind(-1)
+        return m, r if self.bound is None else r / (1 + r.abs() / self.bound)
+
     def forward(self, z: Tensor, params: Tensor) -> Pair:
-        m, s = params.unbind(-1)
+        m, s = self.shift_and_log_scale(params)
         return z * s.exp() + m, s
 
     def inverse(self, x: Tensor, params: Tensor) -> Pair:
-        m, s = params.unbind(-1)
+        m, s = self.shift_and_log_scale(params)
         return (x - m) * (-s).exp(), -s
 
 
