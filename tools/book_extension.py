@@ -12,12 +12,12 @@ PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 
 def add_scripts(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object) -> None:
-    """Load Plotly where the page has a figure: it is 4.5 MB, and most reference pages have none.
+    """Load Plotly where the page has a figure of m2m.plotting: it is 4.5 MB, and reference pages have none.
 
-    In the head and without `defer`, because the figures' inline scripts need it when they run.
+    Deferred scripts run before DOMContentLoaded, which the figures wait for.
     """
-    if "plotly-graph-div" in context.get("body", ""):
-        app.add_js_file("plotly.min.js")
+    if "plotly-figure" in context.get("body", ""):
+        app.add_js_file("plotly.min.js", defer="defer")
 
 
 def remove_thebe(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object) -> None:

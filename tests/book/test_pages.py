@@ -1,0 +1,142 @@
+"""Every built page in a real browser; and pages broken on purpose, which the same checks reject."""
+
+import re
+
+import pytest
+
+import claims
+import page_checks as checks
+import repository
+
+HTML = repository.ROOT / "_build" / "html"
+# index.html only sends the reader on to the first page; it has a test of its own
+PAGES = sorted({str(path.relative_to(HTML)) for path in HTML.rglob("*.html") if "_static" not in path.parts} - {"index.html"})
+TOC = re.findall(r"(?:root|file): (\S+)", (repository.ROOT / "_toc.yml").read_text(encoding="utf-8"))
+CHAPTERS = [path.relative_to(repository.ROOT).as_posix() for path in claims.chapters()]
+NO_BROWSER = "no Chromium or Chrome on the path, so the pages were not looked at (on Debian: apt-get install chromium)"
+
+pytestmark = pytest.mark.skipif(checks.browser_path() is None, reason=NO_BROWSER)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with checks.browser() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def book():
+    with checks.served(HTML) as address:
+        yield address
+
+
+def test_book_is_built():
+    assert set(PAGES) >= {f"{name}.html" for name in TOC} | {"search.html"}, "run make book"
+
+
+def test_index_leads_to_the_first_page(browser, book):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{book}/index.html")
+    page.wait_for_url(f"{book}/{TOC[0]}.html")
+    context.close()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page(browser, book, page):
+    assert not checks.complaints(checks.visit(browser, f"{book}/{page}"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_on_a_phone_in_the_dark(browser, book, page):
+    assert not checks.complaints(checks.visit(browser, f"{book}/{page}", checks.PHONE, dark=True))
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_colab_links(browser, book, chapter):
+    """The link in the text and the launch button, and no other, lead to this chapter at this version."""
+    wanted = repository.colab_link(*repository.identity(), chapter)
+    with checks.opened(browser, f"{book}/{chapter.replace('.ipynb', '.html')}") as (page, _):
+        addresses = page.eval_on_selector_all("a[href*='colab.research']", "links => links.map(link => link.href)")
+        in_text = page.eval_on_selector_all("article a[href*='colab.research']", "links => links.map(link => link.href)")
+    assert in_text == [wanted]
+    assert addresses == [wanted, wanted]
+
+
+@pytest.mark.parametrize("name", TOC)
+def test_search_finds_the_page(browser, book, name):
+    """By its own title; with scripts this takes a while, so the result is waited for."""
+    title = (HTML / f"{name}.html").read_text(encoding="utf-8").split("<title>")[1].split("—")[0].strip()
+    with checks.opened(browser, f"{book}/search.html?q={title.replace(' ', '+')}") as (page, _):
+        page.wait_for_selector("#search-results li a", timeout=10_000)
+        found = page.eval_on_selector_all("#search-results li a", "links => links.map(link => link.href.split(/[?#]/)[0])")
+    assert f"{book}/{name}.html" in found
+
+
+@pytest.mark.parametrize("position", range(len(TOC)))
+def test_previous_and_next(browser, book, position):
+    with checks.opened(browser, f"{book}/{TOC[position]}.html") as (page, _):
+        for selector, there in (("a.left-prev", position - 1), ("a.right-next", position + 1)):
+            links = page.eval_on_selector_all(selector, "links => links.map(link => link.href.split('#')[0])")
+            assert links == ([f"{book}/{TOC[there]}.html"] if 0 <= there < len(TOC) else [])
+
+
+@pytest.mark.parametrize("name", TOC)
+def test_first_tab_reaches_the_skip_link(browser, book, name):
+    with checks.opened(browser, f"{book}/{name}.html") as (page, _):
+        page.keyboard.press("Tab")
+        text, target = page.evaluate("[document.activeElement.textContent.trim(), document.activeElement.hash]")
+        assert text == "Skip to main content"
+        assert page.query_selector(target), "the link leads nowhere"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_solutions_open_with_the_keyboard(browser, book, chapter):
+    with checks.opened(browser, f"{book}/{chapter.replace('.ipynb', '.html')}") as (page, _):
+        summary = page.locator("article details summary", has_text="Solution").first
+        summary.focus()
+        page.keyboard.press("Enter")
+        assert summary.evaluate("summary => summary.parentElement.open")
+
+
+# Controls
+
+GOOD = """<!doctype html><html lang="en"><head><meta name="viewport" content="width=device-width">
+<title>t</title><link rel="icon" href="data:,"></head>
+<body style="background: rgb(255, 255, 255)"><article style="color: rgb(0, 0, 0)">Text. {}</article></body></html>"""
+BROKEN = {
+    "picture from elsewhere": ('<img src="https://example.org/badge.svg" alt="">', "asks for https://example.org/badge.svg"),
+    "script from elsewhere": ('<script src="https://cdn.example.org/x.js"></script>', "asks for https://cdn"),
+    "console error": ("<script>console.error('a mistake')</script>", "console: a mistake"),
+    "exception": ("<script>undefined_function()</script>", "console: undefined_function"),
+    "missing file": ('<script src="missing.js"></script>', "does not get 404"),
+    "missing picture": ('<img src="missing.png" alt="">', "no picture at"),
+    "figure not drawn": ('<div class="plotly-figure" id="empty"></div>', "figure empty is not drawn"),
+    "figure without words": ('<div class="plotly-figure" id="mute" aria-label=""></div>', "figure mute says nothing"),
+    "formula not typeset": (r'<span class="math">x</span>', "0 of 1 formulas typeset"),
+    "raw formula": (r"an integral \(\int p\) and $$x$$", "raw formula"),
+    "formula with an error": ('<span class="math"><mjx-container><mjx-merror>?</mjx-merror></mjx-container></span>', "formula with an error"),
+    "too wide": ('<div style="width: 2000px">wide</div>', "scrolls sideways"),
+    "illegible": ("<style>article { color: rgb(200, 200, 200) !important }</style>", "text rgb(200, 200, 200)"),
+    "too heavy": (f"<p hidden>{'x' * checks.LARGEST_FIRST_VIEW}</p>", "first view of 1.50 MB"),
+}
+
+
+def looked_at(browser, folder, body, **options):
+    (folder / "page.html").write_text(GOOD.replace("{}", body), encoding="utf-8")
+    with checks.served(folder) as address:
+        return checks.complaints(checks.visit(browser, f"{address}/page.html", **options))
+
+
+def test_good_page_passes(browser, tmp_path):
+    assert not looked_at(browser, tmp_path, "")
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_broken_page_is_rejected(browser, tmp_path, what):
+    body, complaint = BROKEN[what]
+    assert any(text.startswith(complaint) for text in looked_at(browser, tmp_path, body))
+
+
+def test_light_ground_in_dark_mode_is_rejected(browser, tmp_path):
+    assert any("dark mode" in text for text in looked_at(browser, tmp_path, "", dark=True))
