@@ -139,8 +139,7 @@ def fit(
     steps = steps or epochs * (rows // batch_size)
     validate_every = validate_every or max(1, steps // 20)
 
-    accelerator = Accelerator(
-        device_placement=False, mixed_precision="no", kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])  # fmt: skip
+    accelerator = processes()
     if batch_size % accelerator.num_processes:
         raise ValueError(f"batch_size: got {batch_size}, expected a multiple of the {accelerator.num_processes} processes")
     device = _place(model, device, accelerator)
@@ -189,6 +188,12 @@ def load(path: str | Path, model: nn.Module) -> nn.Module:
     model.load_state_dict(state["model"])
     _keep(model, state["average"], state["best"])
     return model
+
+
+def processes() -> Accelerator:
+    """The processes that share a training: one, or as many as a launcher started."""
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # a model may have weights that a loss does not reach
+    return Accelerator(device_placement=False, mixed_precision="no", kwargs_handlers=[unused])
 
 
 def rate(done: float, step: int, schedule: str | Callable[[float], float] = "cosine", warmup: int = 0) -> float:
@@ -253,7 +258,8 @@ def _validate(accelerator: Accelerator, run: Run, validate: Callable[[nn.Module]
     run.model.eval()
     current = _parameters(run.model)
     _keep(run.model, run.average, None)
-    value = torch.tensor(float(validate(run.model)), dtype=torch.float64, device=next(iter(current.values())).device)
+    value = torch.tensor(float(validate(run.model)), dtype=torch.float64)
+    value = value.to(accelerator.device) if accelerator.num_processes > 1 else value
     _record(run.history, validation_step=run.step, validation=accelerator.reduce(value, "mean").item())
     if keep_best and math.isfinite(run.history.validation[-1]) and run.history.since_best() == 0:
         run.best = {name: value.clone() for name, value in run.model.state_dict().items()}
@@ -351,7 +357,8 @@ def _save(path: str | Path, run: Run, settings: dict, accelerator: Accelerator, 
 
 def _resume(path: str | Path, run: Run, settings: dict, process: int, device: torch.device) -> None:
     state = _read(path, run.model)
-    differ = [f"{key} was {state['settings'].get(key)!r}, now {settings[key]!r}" for key in settings if state["settings"].get(key) != settings[key]]
+    before = state["settings"]
+    differ = [f"{key} was {before.get(key)!r}, now {now!r}" for key, now in settings.items() if before.get(key) != now]
     if differ:
         raise ValueError(f"checkpoint {path}: made with other settings ({'; '.join(differ)}); call with the same, or remove the file")
     run.model.load_state_dict(state["model"])
@@ -406,7 +413,8 @@ def _rows(data: Any) -> int:
     parts = data if isinstance(data, tuple) else (data,)
     for part in parts:
         if not (hasattr(part, "__len__") and hasattr(part, "__getitem__")) or isinstance(part, (list, dict, str)):
-            raise ValueError(f"data: got {type(part).__name__}, expected a tensor, a tuple of tensors, or an object with len() and [LongTensor]")
+            expected = "a tensor, a tuple of tensors, or an object with len() and [LongTensor]"
+            raise ValueError(f"data: got {type(part).__name__}, expected {expected}")
         if isinstance(part, Tensor) and part.dim() == 0:
             raise ValueError("data: got a tensor of shape (), expected (N, ...)")
     lengths = [len(part) for part in parts]

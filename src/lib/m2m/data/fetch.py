@@ -93,7 +93,8 @@ def _make_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise PermissionError(f"cache folder {folder}: can not be written ({error.strerror}); set the variable M2M_CACHE to another folder") from error
+        advice = "set the variable M2M_CACHE to another folder"
+        raise PermissionError(f"cache folder {folder}: can not be written ({error.strerror}); {advice}") from error
 
 
 @contextmanager
