@@ -19,7 +19,7 @@ WINDOW = (-2.0, 3.0, -1.5, 2.0)  # x_min, x_max, y_min, y_max
 def tasks(scale: str) -> list[dict]:
     """Depths, each with several seeds, and one depth without permutations. "gpu" has all of "cpu", and longer runs."""
     short = {"steps": 1000, "batch_size": 256, "points": 10_000}
-    long = {"steps": 4000, "batch_size": 1024, "points": 100_000}
+    long = {"steps": 3000, "batch_size": 512, "points": 50_000}
     variants = lambda depths: [{"layers": k, "permute": True} for k in depths] + [{"layers": 4, "permute": False}]
     listed = [{**variant, "seed": seed, **short} for variant in variants([1, 2, 4, 8]) for seed in range(3)]
     if scale == "gpu":
