@@ -12,7 +12,8 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_N
 	TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 M2M_SCALE=cpu
 BOOK_SOURCES := _config.yml _toc.yml tools/book_extension.py $(shell find book -type f -not -path '*/.*')
 
-.PHONY: help env book serve test test-colab refresh repository bench clean
+.PHONY: help env book serve test test-library test-notebooks test-pages test-colab refresh repository bench clean
+.NOTPARALLEL:  # the parts of the tests would take each other's cores
 
 help:
 	@echo "make book         build the book; _build/html/index.html is its first page"
@@ -46,10 +47,17 @@ serve: book
 	@echo "http://localhost:$(PORT)   (Ctrl-C ends it)"
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
-test: env
+# Stops at the first part that fails. The last lines are pytest's own.
+test: test-library test-notebooks test-pages
+
+test-library: env
 	$(ONE_THREAD) $(BIN)/python -m pytest tests --ignore=tests/book -n $(JOBS)
+
+# Every cell of every notebook is executed; the output of those marked NBVAL_CHECK_OUTPUT is compared with the stored one.
+test-notebooks: env
 	$(ONE_THREAD) $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -n $(JOBS) --dist loadscope book
-	$(MAKE) --no-print-directory book
+
+test-pages: book
 	$(ONE_THREAD) $(BIN)/python -m pytest tests/book -n $(JOBS) -rs
 
 test-colab: env

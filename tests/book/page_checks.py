@@ -55,10 +55,10 @@ LOOK = """() => {
     colour: getComputedStyle(article).color,
   };
 }"""
-SETTLE = """async () => {
+SETTLE = """async patience => {
   if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
   const figures = [...document.querySelectorAll('.plotly-figure, .plotly-graph-div')];
-  const end = Date.now() + 15000;
+  const end = Date.now() + patience;
   while (figures.some(figure => !figure.querySelector('.main-svg')) && Date.now() < end)
     await new Promise(done => setTimeout(done, 50));
   await new Promise(done => setTimeout(done, 100));
@@ -105,13 +105,20 @@ def served(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def opened(browser: Browser, address: str, size: tuple[int, int] = DESKTOP, dark: bool = False) -> Iterator[tuple[Page, Visit]]:
-    """The page in a window of its own, and a record that grows with what it requests and says."""
+def opened(
+    browser: Browser, address: str, size: tuple[int, int] = DESKTOP, dark: bool = False, patience: int = 15_000
+) -> Iterator[tuple[Page, Visit]]:
+    """The page in a window of its own, and a record that grows with what it requests and says.
+
+    Args:
+        patience: milliseconds that figures may take; 0 where the test needs neither figures nor formulas.
+    """
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light")
     page, record = context.new_page(), Visit(address, dark)
     _record(page, record)
     page.goto(address, wait_until="load")
-    page.evaluate(SETTLE)
+    if patience:
+        page.evaluate(SETTLE, patience)
     yield page, record
     context.close()
 
@@ -138,9 +145,9 @@ def _record(page: Page, record: Visit) -> None:
     page.on("pageerror", lambda error: record.console.append(str(error)))
 
 
-def visit(browser: Browser, address: str, size: tuple[int, int] = DESKTOP, dark: bool = False) -> Visit:
-    """Open a page and look at it."""
-    with opened(browser, address, size, dark) as (page, record):
+def visit(browser: Browser, address: str, *settings: object, **named: object) -> Visit:
+    """Open a page, with the settings of `opened`, and look at it."""
+    with opened(browser, address, *settings, **named) as (page, record):
         record.seen = page.evaluate(LOOK)
     return record
 

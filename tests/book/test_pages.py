@@ -56,7 +56,7 @@ def test_page_on_a_phone_in_the_dark(browser, book, page):
 def test_colab_links(browser, book, chapter):
     """The link in the text and the launch button, and no other, lead to this chapter at this version."""
     wanted = repository.colab_link(*repository.identity(), chapter)
-    with checks.opened(browser, f"{book}/{chapter.replace('.ipynb', '.html')}") as (page, _):
+    with checks.opened(browser, f"{book}/{chapter.replace('.ipynb', '.html')}", patience=0) as (page, _):
         addresses = page.eval_on_selector_all("a[href*='colab.research']", "links => links.map(link => link.href)")
         in_text = page.eval_on_selector_all("article a[href*='colab.research']", "links => links.map(link => link.href)")
     assert in_text == [wanted]
@@ -67,7 +67,7 @@ def test_colab_links(browser, book, chapter):
 def test_search_finds_the_page(browser, book, name):
     """By its own title; with scripts this takes a while, so the result is waited for."""
     title = (HTML / f"{name}.html").read_text(encoding="utf-8").split("<title>")[1].split("—")[0].strip()
-    with checks.opened(browser, f"{book}/search.html?q={title.replace(' ', '+')}") as (page, _):
+    with checks.opened(browser, f"{book}/search.html?q={title.replace(' ', '+')}", patience=0) as (page, _):
         page.wait_for_selector("#search-results li a", timeout=10_000)
         found = page.eval_on_selector_all("#search-results li a", "links => links.map(link => link.href.split(/[?#]/)[0])")
     assert f"{book}/{name}.html" in found
@@ -75,7 +75,7 @@ def test_search_finds_the_page(browser, book, name):
 
 @pytest.mark.parametrize("position", range(len(TOC)))
 def test_previous_and_next(browser, book, position):
-    with checks.opened(browser, f"{book}/{TOC[position]}.html") as (page, _):
+    with checks.opened(browser, f"{book}/{TOC[position]}.html", patience=0) as (page, _):
         for selector, there in (("a.left-prev", position - 1), ("a.right-next", position + 1)):
             links = page.eval_on_selector_all(selector, "links => links.map(link => link.href.split('#')[0])")
             assert links == ([f"{book}/{TOC[there]}.html"] if 0 <= there < len(TOC) else [])
@@ -83,7 +83,7 @@ def test_previous_and_next(browser, book, position):
 
 @pytest.mark.parametrize("name", TOC)
 def test_first_tab_reaches_the_skip_link(browser, book, name):
-    with checks.opened(browser, f"{book}/{name}.html") as (page, _):
+    with checks.opened(browser, f"{book}/{name}.html", patience=0) as (page, _):
         page.keyboard.press("Tab")
         text, target = page.evaluate("[document.activeElement.textContent.trim(), document.activeElement.hash]")
         assert text == "Skip to main content"
@@ -92,7 +92,7 @@ def test_first_tab_reaches_the_skip_link(browser, book, name):
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_solutions_open_with_the_keyboard(browser, book, chapter):
-    with checks.opened(browser, f"{book}/{chapter.replace('.ipynb', '.html')}") as (page, _):
+    with checks.opened(browser, f"{book}/{chapter.replace('.ipynb', '.html')}", patience=0) as (page, _):
         summary = page.locator("article details summary", has_text="Solution").first
         summary.focus()
         page.keyboard.press("Enter")
@@ -125,7 +125,7 @@ BROKEN = {
 def looked_at(browser, folder, body, **options):
     (folder / "page.html").write_text(GOOD.replace("{}", body), encoding="utf-8")
     with checks.served(folder) as address:
-        return checks.complaints(checks.visit(browser, f"{address}/page.html", **options))
+        return checks.complaints(checks.visit(browser, f"{address}/page.html", patience=300, **options))
 
 
 def test_good_page_passes(browser, tmp_path):
