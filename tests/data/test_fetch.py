@@ -171,8 +171,10 @@ def test_a_file_in_a_cache_that_can_not_be_written_is_still_read(server, tmp_pat
 
 def test_calls_at_the_same_time(server, tmp_path):
     code = "import sys; from m2m.data.fetch import fetch; fetch(sys.argv[1], sys.argv[2], cache=sys.argv[3])"
-    processes = [subprocess.Popen([sys.executable, "-c", code, server.url, SHA256, str(tmp_path)], env=os.environ) for _ in range(3)]
-    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, server.url, SHA256, str(tmp_path)], env=os.environ) for _ in range(3)
+    ]
+    assert [process.wait(300) for process in processes] == [0, 0, 0]
     assert (tmp_path / "data 1.bin").read_bytes() == CONTENT and names(tmp_path) == ["data 1.bin"]
     assert len(server.ranges) == 1
 

@@ -4,8 +4,8 @@
 
 - the same call gives the same weights: order and noise come from `seed`, never from the global random state;
 - a run that was cut off goes on from its checkpoint and ends, on a CPU, with bit for bit the weights of a run that was not;
-- with several processes (`accelerate launch` on GPUs; on CPUs `ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2`) each takes
-  its slice of every batch, and the weights are those of one process up to rounding.
+- with several processes (`accelerate launch` on GPUs, `ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2` on CPUs) each
+  takes its slice of every batch, and the weights are those of one process up to rounding.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def fit(
 
     Args:
         data: a tensor, a tuple of tensors of equal length, or an object with `len()` and `[LongTensor] -> batch`.
-        loss: (model, batch) -> scalar tensor, the mean over the batch; what it draws from torch's global generator is seeded here.
+        loss: (model, batch) -> scalar tensor, the mean over the batch; torch's global generator is seeded for it here.
         steps, epochs: how long, one of the two; an epoch is every full batch once, in an order that depends on (seed, epoch).
         batch_size: examples per step, over all processes together; None takes all the data.
         lr: the highest learning rate.
@@ -131,9 +131,10 @@ def fit(
     """
     rows = _rows(data)
     settings = dict(
-        rows=rows, steps=steps, epochs=epochs, batch_size=rows if batch_size is None else batch_size, lr=lr, optimizer=optimizer,
-        weight_decay=weight_decay, schedule=schedule, warmup=warmup, clip=clip, average=average, validate=validate,
-        validate_every=validate_every, patience=patience, checkpoint_every=checkpoint_every, seed=seed)  # fmt: skip
+        rows=rows, steps=steps, epochs=epochs, batch_size=rows if batch_size is None else batch_size, lr=lr,
+        optimizer=optimizer, weight_decay=weight_decay, schedule=schedule, warmup=warmup, clip=clip, average=average,
+        validate=validate, validate_every=validate_every, patience=patience,
+        checkpoint_every=checkpoint_every, seed=seed)  # fmt: skip
     _check(model, **settings)
     batch_size = settings["batch_size"]
     steps = steps or epochs * (rows // batch_size)
@@ -197,7 +198,7 @@ def processes() -> Accelerator:
 
 
 def rate(done: float, step: int, schedule: str | Callable[[float], float] = "cosine", warmup: int = 0) -> float:
-    """The factor of the learning rate at a step, given the fraction `done` of the run; it rises linearly over `warmup` steps."""
+    """The factor of the learning rate at a step, given the fraction `done` of the run; it rises over `warmup` steps."""
     if schedule == "constant":
         factor = 1.0
     elif schedule == "cosine":
@@ -360,7 +361,9 @@ def _resume(path: str | Path, run: Run, settings: dict, process: int, device: to
     before = state["settings"]
     differ = [f"{key} was {before.get(key)!r}, now {now!r}" for key, now in settings.items() if before.get(key) != now]
     if differ:
-        raise ValueError(f"checkpoint {path}: made with other settings ({'; '.join(differ)}); call with the same, or remove the file")
+        raise ValueError(
+            f"checkpoint {path}: made with other settings ({'; '.join(differ)}); call with the same, or remove the file"
+        )
     run.model.load_state_dict(state["model"])
     run.optimizer.load_state_dict(state["optimizer"])
     run.step, run.history = state["step"], History(**state["history"])
@@ -380,9 +383,10 @@ def _read(path: str | Path, model: nn.Module) -> dict:
         raise ValueError(f"checkpoint {path}: damaged, or not a checkpoint; remove it to start again") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ValueError(f"checkpoint {path}: got a file that m2m.training did not write, expected format {FORMAT!r}")
-    shapes = [{name: tuple(value.shape) for name, value in weights.items()} for weights in (state["model"], model.state_dict())]
-    differ = [f"{name} {shapes[0].get(name, 'absent')}, this model has {shapes[1].get(name, 'none')}"
-              for name in sorted(shapes[0].keys() | shapes[1].keys()) if shapes[0].get(name) != shapes[1].get(name)]  # fmt: skip
+    shapes = lambda weights: {name: tuple(value.shape) for name, value in weights.items()}
+    there, here = shapes(state["model"]), shapes(model.state_dict())
+    names = [name for name in sorted(there | here) if there.get(name) != here.get(name)]
+    differ = [f"{name} {there.get(name, 'absent')}, this model has {here.get(name, 'none')}" for name in names]
     if differ:
         raise ValueError(f"checkpoint {path}: of another model: {'; '.join(differ[:3])}{' ...' if differ[3:] else ''}")
     return state
@@ -426,27 +430,40 @@ def _rows(data: Any) -> int:
 def _check(model, rows, batch_size, steps, epochs, lr, optimizer, weight_decay, schedule, warmup, clip, average,
            validate, validate_every, patience, checkpoint_every, seed) -> None:  # fmt: skip
     number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    whole = lambda value: number(value) and isinstance(value, int) and value > 0
+    above = lambda value: number(value) and value > 0
+    whole = lambda value: above(value) and isinstance(value, int)
+    unset = lambda value, holds: value is None or holds(value)
     trains = isinstance(model, nn.Module) and any(parameter.requires_grad for parameter in model.parameters())
     one = whole(epochs if steps is None else steps) and None in (steps, epochs)
     for name, got, holds, expected in [
         ("model", type(model).__name__, trains, "a torch.nn.Module with parameters to train"),
         ("steps, epochs", (steps, epochs), one, "one of the two, a whole number above 0"),
-        ("batch_size", batch_size, whole(batch_size) and batch_size <= rows, f"1 to {rows}, the size of the data, or None for all of it"),
-        ("lr", lr, number(lr) and lr > 0, "a number above 0"),
+        (
+            "batch_size",
+            batch_size,
+            whole(batch_size) and batch_size <= rows,
+            f"1 to {rows}, the size of the data, or None for it",
+        ),
+        ("lr", lr, above(lr), "a number above 0"),
         ("optimizer", optimizer, optimizer == "adam" or callable(optimizer), "'adam' or a callable (parameters, lr=lr)"),
         ("weight_decay", weight_decay, number(weight_decay) and weight_decay >= 0, "a number from 0"),
-        ("weight_decay", weight_decay, weight_decay == 0 or optimizer == "adam", "0 beside an optimizer of your own, which sets it itself"),
+        (
+            "weight_decay",
+            weight_decay,
+            not weight_decay or optimizer == "adam",
+            "0 beside an optimizer of your own, which sets it",
+        ),
         ("schedule", schedule, schedule in ("cosine", "constant") or callable(schedule), "'cosine', 'constant' or a callable"),
         ("warmup", warmup, warmup == 0 or whole(warmup), "a number of steps"),
-        ("clip", clip, clip is None or number(clip) and clip > 0, "None or a norm above 0"),
-        ("average", average, average is None or number(average) and 0 < average < 1, "None or a decay between 0 and 1, such as 0.999"),
-        ("validate", validate, validate is None or callable(validate), "None or a callable model -> number"),
-        ("validate_every", validate_every, validate_every is None or whole(validate_every), "None or a number of steps above 0"),
-        ("patience", patience, patience is None or whole(patience) and validate is not None, "None, or beside `validate` a number above 0"),
+        ("clip", clip, unset(clip, above), "None or a norm above 0"),
+        ("average", average, unset(average, above) and (average or 0) < 1, "None or a decay between 0 and 1, such as 0.999"),
+        ("validate", validate, unset(validate, callable), "None or a callable model -> number"),
+        ("validate_every", validate_every, unset(validate_every, whole), "None or a number of steps above 0"),
+        ("patience", patience, unset(patience, whole), "None or a number of validations above 0"),
+        ("patience", patience, patience is None or validate is not None, "None where there is no `validate`"),
         ("checkpoint_every", checkpoint_every, number(checkpoint_every) and checkpoint_every >= 0, "seconds, from 0"),
         ("seed", seed, isinstance(seed, int), "a whole number"),
-    ]:  # fmt: skip
+    ]:
         if not holds:
             raise ValueError(f"{name}: got {got!r}, expected {expected}")
 
@@ -454,6 +471,13 @@ def _check(model, rows, batch_size, steps, epochs, lr, optimizer, weight_decay, 
 def _comparable(settings: dict) -> dict:
     """The settings as plain values, so that a checkpoint can say which of them differ."""
     optimizer, schedule, validate = settings["optimizer"], settings["schedule"], settings["validate"]
-    choices = {name: str(value) for name, value in optimizer.defaults.items() if name not in ("lr", "weight_decay", "foreach", "fused")}
-    plain = settings | {"optimizer": f"{type(optimizer).__name__} {choices}", "schedule": getattr(schedule, "__name__", str(schedule))}
+    choices = {
+        name: str(value)
+        for name, value in optimizer.defaults.items()
+        if name not in ("lr", "weight_decay", "foreach", "fused")
+    }
+    plain = settings | {
+        "optimizer": f"{type(optimizer).__name__} {choices}",
+        "schedule": getattr(schedule, "__name__", str(schedule)),
+    }
     return plain | {"validate": validate is not None, "epochs": None, "checkpoint_every": None}

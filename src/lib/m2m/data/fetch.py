@@ -1,6 +1,6 @@
 """Downloads: checked against their checksum, continued where they broke off, kept in one cache folder.
 
-A file under its final name is always whole. What a broken download leaves is a `.part` beside it, which the next call continues.
+A file under its final name is always whole. A broken download leaves a `.part` beside it, which the next call continues.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _make_writable(folder: Path) -> None:
 
 @contextmanager
 def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Two calls never write the same `.part`: the second waits, and finds the file. Without file locks the checksum still guards."""
+    """Two calls never write one `.part`: the second waits, and finds the file. Without locks the checksum still guards."""
     try:
         import fcntl
 

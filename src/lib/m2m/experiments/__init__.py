@@ -16,8 +16,8 @@ import inspect
 import json
 import math
 import os
-import platform
 import pkgutil
+import platform
 import shlex
 import subprocess
 import time
@@ -198,8 +198,8 @@ def _plain(value: Any) -> Any:
 def _start(name: str, scale: str, out: str | Path | None, tasks: list[dict], command: str) -> dict:
     """A new record, or the one in `out` with the rows whose settings are still asked for."""
     commit, changed = _commit()
-    record = dict(experiment=name, command=command, commit=commit, uncommitted_changes=changed, scale=scale, machine=_machine(),
-                  versions=_versions(), seconds=0.0, rows=[])  # fmt: skip
+    record = dict(experiment=name, command=command, commit=commit, uncommitted_changes=changed, scale=scale,
+                  machine=_machine(), versions=_versions(), seconds=0.0, rows=[])  # fmt: skip
     if out is None or not Path(out).exists():
         return record
     before = load(Path(out).absolute())
@@ -225,10 +225,13 @@ def _write(path: Path, record: dict) -> None:
 
 
 def _command(name: str, scale: str, out, seeds, only, device) -> list[str]:
-    path = [] if out is None else ["--out", Path(out).as_posix() if not Path(out).is_absolute() else Path(out).name]
-    filters = [f"--only={key}={','.join(map(str, values))}" for key, values in (only or {}).items()]
-    return ["python", "-m", __name__, name, "--scale", scale, *path, *(["--seeds", *map(str, seeds)] if seeds is not None else []), *filters,
-            *(["--device", device] if device else [])]  # fmt: skip
+    words = ["python", "-m", __name__, name, "--scale", scale]
+    if out is not None:
+        words += ["--out", Path(out).name if Path(out).is_absolute() else Path(out).as_posix()]  # no folder of this machine
+    if seeds is not None:
+        words += ["--seeds", *map(str, seeds)]
+    words += [f"--only={key}={','.join(map(str, values))}" for key, values in (only or {}).items()]
+    return words + (["--device", device] if device else [])
 
 
 def _commit() -> tuple[str, bool | None]:
@@ -236,7 +239,9 @@ def _commit() -> tuple[str, bool | None]:
     folder = Path(m2m.__file__).parent
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
         git("ls-files", "--error-unmatch", "__init__.py")  # an installed copy may lie inside another repository
@@ -251,8 +256,9 @@ def _machine() -> dict:
         cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         cpu = platform.processor() or platform.machine()
-    return dict(cpu=cpu, cores=os.cpu_count(), threads=torch.get_num_threads(),
-                gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None, processes=training.processes().num_processes)  # fmt: skip
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    processes = training.processes().num_processes
+    return dict(cpu=cpu, cores=os.cpu_count(), threads=torch.get_num_threads(), gpu=gpu, processes=processes)
 
 
 def _versions() -> dict[str, str]:
@@ -260,7 +266,7 @@ def _versions() -> dict[str, str]:
 
 
 def _published(path: Path) -> bytes:
-    """A results file from the book's own repository at the library's version: how an installed library, as on Colab, reads it."""
+    """A results file from the book's repository at the library's version, for a library installed without it, as on Colab."""
     advice = f"`python -m m2m.experiments {path.stem} --scale gpu --out {path}` makes it"
     try:
         links = metadata.metadata("moons-to-molecules").get_all("Project-URL") or []
@@ -285,7 +291,9 @@ def _grouped(side: Sequence[dict], keys: Sequence[str], value: str) -> dict[str,
     for row in side:
         for place, wanted in (("task", keys), ("result", [value])):
             if absent := [key for key in wanted if key not in row[place]]:
-                raise ValueError(f"{'keys' if place == 'task' else 'value'}: got {absent[0]!r}, expected some of {sorted(row[place])}")
+                raise ValueError(
+                    f"{'keys' if place == 'task' else 'value'}: got {absent[0]!r}, expected some of {sorted(row[place])}"
+                )
         groups.setdefault(json.dumps([row["task"][key] for key in keys]), []).append(float(row["result"][value]))
     return groups
 
