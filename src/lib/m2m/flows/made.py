@@ -10,23 +10,28 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-def hidden_degrees(dim: int, units: int) -> Tensor:
+def hidden_degrees(dim: int, units: int, context: bool = False) -> Tensor:
     """How many inputs each hidden unit may see, ascending and evenly spread over 1 .. dim - 1; (units,).
+
+    With a context they start at 0: those units see the context alone, and the first dimension has nothing else to read.
 
     The rule is TensorFlow Probability's "equal". Ascending order makes every mask a staircase, which `MADE.scan` uses.
     """
+    if context:
+        from_one = hidden_degrees(dim + 1, units)
+        return from_one - from_one[0]
     k = torch.arange(1, units + 1, dtype=torch.float64)
     return torch.ceil(k * (dim - 1) / (units + 1)).long()
 
 
-def masks(dim: int, hidden: Sequence[int], outputs: int = 1) -> list[Tensor]:
+def masks(dim: int, hidden: Sequence[int], outputs: int = 1, context: bool = False) -> list[Tensor]:
     """The 0/1 masks of a MADE, one per layer, each (units out, units in).
 
     A unit of degree m sees inputs 1 .. m. So a hidden unit may read units of its own degree or less, and the outputs for
     dimension i only units of a degree strictly below i.
     """
     inputs = torch.arange(1, dim + 1)
-    degrees = [inputs, *(hidden_degrees(dim, units) for units in hidden)]
+    degrees = [inputs, *(hidden_degrees(dim, units, context) for units in hidden)]
     between = [after[:, None] >= before[None, :] for before, after in pairwise(degrees)]
     last = inputs.repeat_interleave(outputs)[:, None] > degrees[-1][None, :]
     return [mask.float() for mask in [*between, last]]
@@ -72,10 +77,11 @@ class MADE(nn.Module):
         if dim < 1 or outputs < 1 or not hidden or min(hidden) < 1:
             raise ValueError(f"MADE: got dim={dim}, hidden={list(hidden)}, outputs={outputs}; expected positive sizes")
         self.dim, self.outputs, self.activation = dim, outputs, activation
-        self.layers = nn.ModuleList(MaskedLinear(mask) for mask in masks(dim, hidden, outputs))
+        self.layers = nn.ModuleList(MaskedLinear(mask) for mask in masks(dim, hidden, outputs, context > 0))
         self.context = nn.Linear(context, hidden[0], bias=False) if context else None
         # For `scan`: units of hidden layer l that see at most i inputs are the first self.ends[l][i].
-        self.ends = [torch.searchsorted(hidden_degrees(dim, u), torch.arange(dim), right=True).tolist() for u in hidden]
+        degrees = [hidden_degrees(dim, units, context > 0) for units in hidden]
+        self.ends = [torch.searchsorted(d, torch.arange(dim), right=True).tolist() for d in degrees]
 
     def zero_last(self) -> MADE:
         """Start with all outputs zero, so that a flow begins as the identity."""
@@ -84,6 +90,7 @@ class MADE(nn.Module):
         return self
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        self._check(x, context, "x")
         first, *between, last = self.layers
         h = first(x) if self.context is None else first(x) + self.context(context)
         for layer in between:
@@ -98,11 +105,13 @@ class MADE(nn.Module):
 
         Args:
             z: (B, D).
+            context: (B, context), if the network has one.
             step: (z_i, (B, outputs)) -> x_i, log|dx_i/dz_i|, each (B,).
 
         Returns:
             x (B, D) and the sum of the log-derivatives (B,).
         """
+        self._check(z, context, "z")
         weights = [layer.masked_weight() for layer in self.layers]
         biases = [layer.bias[:, None] for layer in self.layers]
         offset = 0 if self.context is None else self.context(context).T
@@ -134,3 +143,12 @@ class MADE(nn.Module):
             add(0, i, x[None])
             log_det = log_det + log_slope
         return known[0].T, log_det
+
+    def _check(self, x: Tensor, context: Tensor | None, name: str) -> None:
+        if x.shape[-1:] != (self.dim,):
+            raise ValueError(f"{name}: got shape {tuple(x.shape)}, expected (..., {self.dim})")
+        size = 0 if self.context is None else self.context.in_features
+        # A context that nothing reads would be dropped without a word
+        if (0 if context is None else context.shape[-1]) != size:
+            got = "none" if context is None else f"shape {tuple(context.shape)}"
+            raise ValueError(f"context: got {got}, expected {f'(..., {size})' if size else 'none'}")
