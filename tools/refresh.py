@@ -29,6 +29,7 @@ TIMES = ROOT / "results" / "notebook_times.json"
 CELL_TIMEOUT = 600
 IDENTIFIER = re.compile(r"(?:code|text)-[0-9a-f]{8}")
 TIME_LINE = re.compile(r"^\*Time: .*\*$", re.MULTILINE)
+NUMBERS = re.compile(r"\[\n\s+(?:null|-?\d[\d.e+-]*)(?:,\n\s+(?:null|-?\d[\d.e+-]*))*\n\s+\]")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LANGUAGE = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python", "pygments_lexer": "ipython3"}
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -56,6 +57,15 @@ def normalise(notebook: nbformat.NotebookNode) -> None:
         if cell.cell_type == "code":
             cell.execution_count = None
             cell.outputs = normalised_outputs(cell.outputs)
+            describe_image(cell)
+
+
+def describe_image(cell: nbformat.NotebookNode) -> None:
+    """Hand the alternative text of a picture, which `plotting.show` stores beside it, to the page."""
+    cell.metadata.pop("mystnb", None)
+    texts = [output.metadata.get("image/png", {}).get("alt") for output in cell.outputs if "image/png" in output.get("data", {})]
+    if any(texts):
+        cell.metadata["mystnb"] = {"image": {"alt": " ".join(filter(None, texts))}}
 
 
 def identifier(cell: nbformat.NotebookNode, taken: set[str]) -> str:
@@ -134,8 +144,14 @@ def refresh(path: Path) -> None:
     seconds = execute(notebook, path.parent)
     normalise(notebook)
     write_time(notebook, path.relative_to(ROOT).as_posix(), seconds)
-    nbformat.write(notebook, path)
+    store(notebook, path)
     print(f"{path.relative_to(ROOT)}: {seconds:.0f} s, {path.stat().st_size / 1e6:.2f} MB", flush=True)
+
+
+def store(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Write the notebook with the numbers of a figure on one line: one on each, they would double the file."""
+    text = nbformat.writes(notebook)  # a string in JSON holds no line break, so only lists match
+    path.write_text(NUMBERS.sub(lambda hit: re.sub(r"\s+", "", hit[0]), text) + "\n", encoding="utf-8")
 
 
 def main() -> None:

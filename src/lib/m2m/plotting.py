@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy
+import PIL.Image
 import plotly.graph_objects as go
 import plotly.io
 import torch
@@ -56,7 +57,11 @@ def show(figure: Figure | go.Figure, alt: str | None = None) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     plt.close(figure)
-    display(Image(buffer.getvalue(), alt=alt or ". ".join(title.replace("\n", " ") for title in titles if title) or None))
+    # 256 colours are a third of the size, and look the same
+    picture = PIL.Image.open(buffer).convert("RGB").quantize(256, dither=PIL.Image.Dither.NONE)
+    picture.save(buffer := io.BytesIO(), "png", optimize=True)
+    alt = alt or ". ".join(title.replace("\n", " ") for title in titles if title)
+    display(Image(buffer.getvalue(), metadata={"alt": alt} if alt else None))
 
 
 # --- Still pictures -------------------------------------------------------------------------------------------------------
@@ -70,6 +75,7 @@ def density(
     samples: Tensor | None = None,
     vmax: float | None = None,
     title: str | None = None,
+    device: torch.device | str = "cpu",
 ) -> numpy.ndarray:
     """Draw exp(log_prob) of a density in the plane as a map, with samples (n, 2) on top if given.
 
@@ -78,6 +84,7 @@ def density(
         extent: x_min, x_max, y_min, y_max.
         resolution: pixels along x; y has square pixels.
         vmax: density at the dark end of the colours; by default the largest seen.
+        device: where `log_prob` wants its points.
 
     Returns:
         The density at the pixel centres, (rows, columns), first row lowest, as it was drawn.
@@ -87,11 +94,11 @@ def density(
     centres = lambda low, high, n: low + (high - low) * (torch.arange(n) + 0.5) / n
     y, x = torch.meshgrid(centres(bottom, top, rows), centres(left, right, columns), indexing="ij")
     with torch.no_grad():
-        p = log_prob(torch.stack([x, y], -1).reshape(-1, 2)).exp().reshape(rows, columns).cpu().numpy()
+        p = log_prob(torch.stack([x, y], -1).reshape(-1, 2).to(device)).exp().reshape(rows, columns).cpu().numpy()
     # Without origin="lower" the map would be upside down under its samples
     axes.imshow(p, extent=extent, origin="lower", cmap=DENSITY_MAP, vmin=0, vmax=vmax)
     if samples is not None:
-        axes.scatter(*samples.cpu().T, s=2, c=ORANGE, alpha=0.4, linewidths=0)
+        axes.scatter(*samples.detach().cpu().T, s=2, c=ORANGE, alpha=0.4, linewidths=0)
     axes.set(xlim=(left, right), ylim=(bottom, top), xlabel="$x_1$", ylabel="$x_2$", title=title)
     return p
 
@@ -120,6 +127,9 @@ def curves(
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axes.set_xscale("log" if "x" in log else "linear")
     axes.set_yscale("log" if "y" in log else "linear")
+    if "x" in log and len(x) <= 12:  # such as numbers of layers: name the values there are, not powers of ten
+        axes.set_xticks(x, [f"{value:g}" for value in x])
+        axes.xaxis.set_minor_locator(plt.NullLocator())
     if len(lines) > 1:
         axes.legend()
 
@@ -139,13 +149,19 @@ def slider(frames: Mapping[str, Sequence], *, name: str, title: str, start: int 
         frames: label on the slider -> the traces of that frame; the same kinds of traces, in the same order, in all.
         name: what the slider changes, shown before its value.
     """
+    if not frames or len({len(traces) for traces in frames.values()}) != 1:
+        counts = {label: len(traces) for label, traces in frames.items()}
+        raise ValueError(f"frames: got {counts} traces, expected the same number in each of one or more frames")
+    frames = {str(label): list(traces) for label, traces in frames.items()}
     labels = list(frames)
     result = figure(frames[labels[start]], title=title, height=height, **layout)
-    result.frames = [go.Frame(data=list(traces), name=label) for label, traces in frames.items()]
+    result.frames = [go.Frame(data=traces, name=label) for label, traces in frames.items()]
     jump = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
     steps = [{"label": label, "method": "animate", "args": [[label], jump]} for label in labels]
+    below = 70 if "xaxis_title" in layout else 45  # room for the axis and its title above the slider
     result.update_layout(
-        sliders=[{"active": start, "steps": steps, "currentvalue": {"prefix": f"{name}: "}, "pad": {"t": 40}}],
+        sliders=[{"active": start, "steps": steps, "currentvalue": {"prefix": f"{name}: "}, "pad": {"t": below}, "len": 0.95}],
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"},
         margin={"b": 20},
     )
     return result
@@ -175,8 +191,8 @@ def clouds(
             lines = [sum(ends[d * n : (d + 1) * n], []) for d in range(3)]
             result.add_scatter3d(x=lines[0], y=lines[1], z=lines[2], mode="lines", scene=scene, showlegend=False,
                                  hoverinfo="skip", line={"color": colour, "width": 5})  # fmt: skip
-        left = k / len(points)
-        result.update_layout({scene: {"domain": {"x": [left, left + 1 / len(points)]}, "aspectmode": "data"}})
+        place = [k / len(points), (k + 1) / len(points)]
+        result.update_layout({scene: {"domain": {"x": place}, "aspectmode": "data"}})
     return result
 
 
@@ -230,7 +246,7 @@ class BookRenderer(MimetypeRenderer):
             id=f"figure-{hashlib.sha1(text.encode()).hexdigest()[:12]}",  # from the content, so a second run gives the same
             alt=alt.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;"),
             height=layout.get("height", 450),
-            json=text.replace("</", "<\\/"),
+            json=text.replace("<", "\\u003c"),  # no text of the figure can end the script
             version=get_plotlyjs_version(),
         )
         return {"application/vnd.plotly.v1+json": fig_dict, "text/html": html}
