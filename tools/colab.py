@@ -109,8 +109,12 @@ def install_book(folder: Path) -> None:
 
 
 def execute_notebooks(folder: Path) -> int:
-    """The exit status of nbval over all notebooks, each copied into the empty folder."""
-    shutil.copytree(ROOT / "book", folder / "book", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    """The exit status of nbval over all notebooks, copied into the empty folder.
+
+    The results of long runs lie beside them: in Colab the library fetches those files from the published version.
+    """
+    for name in ("book", "results"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=300", "-n", "2", "--dist", "loadscope", "-q"]
     return subprocess.run([PYTHON, "-m", "pytest", *options, "book"], cwd=folder, env=environment).returncode

@@ -30,6 +30,8 @@ CELL_TIMEOUT = 600
 IDENTIFIER = re.compile(r"(?:code|text)-[0-9a-f]{8}")
 TIME_LINE = re.compile(r"^\*Time: .*\*$", re.MULTILINE)
 NUMBERS = re.compile(r"\[\n\s+(?:null|-?\d[\d.e+-]*)(?:,\n\s+(?:null|-?\d[\d.e+-]*))*\n\s+\]")
+NUMBER = r"(?:-?\d[\d.eE+-]*|null|true|false)"
+NUMBERS = re.compile(rf"\[\n\s*({NUMBER}(?:,\n\s*{NUMBER})*)\n\s*\]")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LANGUAGE = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python", "pygments_lexer": "ipython3"}
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -107,6 +109,12 @@ def without_paths(text: str) -> str:
     for path, name in ((ROOT, "."), (Path(tempfile.gettempdir()), "<temporary>"), (Path.home(), "~")):
         text = text.replace(f"{path}/", f"{name}/")
     return re.sub(r" at 0x[0-9a-f]+", "", text)
+
+
+def write(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Write the notebook as Jupyter does, but a list of numbers on one line: figures take half the space."""
+    text = nbformat.writes(notebook)  # a line break inside a string is escaped, so one in the text is the layout's
+    path.write_text(NUMBERS.sub(lambda match: "[" + " ".join(match[1].split()) + "]", text) + "\n", encoding="utf-8")
 
 
 def duration(seconds: float) -> str:
