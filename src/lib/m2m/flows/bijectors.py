@@ -114,6 +114,12 @@ class SplineTransform:
         return above.log() - 2 * below.log()
 
 
+def _check_dim(value: Tensor, dim: int) -> None:
+    """For the maps that pick dimensions by number: they would drop what is too much without a word."""
+    if value.shape[-1:] != (dim,):
+        raise ValueError(f"got points of shape {tuple(value.shape)}, expected (..., {dim})")
+
+
 # --- Bijectors ------------------------------------------------------------------------------------------------------------
 
 
@@ -169,8 +175,8 @@ class Coupling(nn.Module):
     def __init__(self, keep: Tensor, hidden: Sequence[int] = (128, 128), transform=None):
         super().__init__()
         keep = torch.as_tensor(keep, dtype=torch.bool)
-        if keep.all() or not keep.any():
-            raise ValueError("Coupling: got a mask that keeps all or no dimensions, expected some of each")
+        if keep.ndim != 1 or keep.all() or not keep.any():
+            raise ValueError(f"Coupling: got keep={keep.tolist()}, expected one flag per dimension, some True and some False")
         self.transform = transform or AffineTransform()
         self.register_buffer("kept", keep.nonzero()[:, 0])
         self.register_buffer("changed", (~keep).nonzero()[:, 0])
@@ -182,6 +188,7 @@ class Coupling(nn.Module):
         self.net = nn.Sequential(*layers, last, nn.Unflatten(-1, (len(self.changed), self.transform.outputs)))
 
     def _apply_to_changed(self, value: Tensor, transform) -> Pair:
+        _check_dim(value, len(self.back))
         kept = value[..., self.kept]
         changed, log_slopes = transform(value[..., self.changed], self.net(kept))
         return torch.cat([kept, changed], -1)[..., self.back], log_slopes.sum(-1)
@@ -199,15 +206,17 @@ class Permutation(nn.Module):
     def __init__(self, order: Sequence[int] | Tensor):
         super().__init__()
         order = torch.as_tensor(order)
-        if not torch.equal(order.sort().values, torch.arange(len(order))):
-            raise ValueError(f"Permutation: got {order.tolist()}, expected each of 0 .. {len(order) - 1} once")
+        if order.ndim != 1 or sorted(order.tolist()) != list(range(len(order))) or order.is_floating_point():
+            raise ValueError(f"Permutation: got {order.tolist()}, expected each of the whole numbers 0 .. {len(order) - 1} once")
         self.register_buffer("order", order)
         self.register_buffer("back", order.argsort())
 
     def forward(self, z: Tensor) -> Pair:
+        _check_dim(z, len(self.order))
         return z[..., self.order], z.new_zeros(z.shape[:-1])
 
     def inverse(self, x: Tensor) -> Pair:
+        _check_dim(x, len(self.order))
         return x[..., self.back], x.new_zeros(x.shape[:-1])
 
 
@@ -227,10 +236,14 @@ class Linear(nn.Module):
         weight = torch.eye(dim) if weight is None else weight
         if weight.shape != (dim, dim):
             raise ValueError(f"Linear: got weight of shape {tuple(weight.shape)}, expected ({dim}, {dim})")
+        if bias is not None and bias.shape != (dim,):
+            raise ValueError(f"Linear: got bias of shape {tuple(bias.shape)}, expected ({dim},)")
         p, lower, upper = torch.linalg.lu(weight.double())
         diagonal = upper.diagonal()
-        if not (diagonal.abs() > 1e-12).all():
-            raise ValueError("Linear: got a singular weight, expected an invertible one")
+        smallest, largest = diagonal.abs().min(), diagonal.abs().max()
+        # A weight of lower rank has a pivot that is only rounding, seldom exactly zero
+        if not smallest > dim * torch.finfo(torch.float32).eps * largest:
+            raise ValueError(f"Linear: got a singular weight (pivots from {smallest:.1e} to {largest:.1e}), expected an invertible one")
         self.register_buffer("p", p.float())
         self.register_buffer("sign", diagonal.sign().float())
         self.lower = nn.Parameter(lower.tril(-1).float())
