@@ -37,8 +37,9 @@ env: .venv/stamp
 book: _build/html/stamp
 	@echo "The book is built. Open _build/html/index.html, or run: make serve"
 
-# Notebooks are not executed here: the pages show the outputs stored in them.
+# Notebooks are not executed here: the pages show the outputs stored in them. Pages of removed chapters go.
 _build/html/stamp: .venv/stamp $(BOOK_SOURCES)
+	@rm -rf _build/html
 	$(BIN)/jupyter-book build . --all -W --keep-going --quiet
 	@test -s _build/html/index.html && test -s _build/html/book/intro.html || { echo "The build left no HTML."; exit 1; }
 	@touch $@

@@ -1,10 +1,11 @@
-"""Sphinx extension of the book: Plotly from the installed package, on the pages that draw with it."""
+"""Sphinx extension of the book: Plotly from the installed package, no live cells from a CDN, numbered formulas."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import plotly
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.fileutil import copy_asset
 
@@ -29,6 +30,17 @@ def _content(script: object) -> str:
     return f"{script.filename} {script.attributes.get('body', '')}"
 
 
+def keep_tags(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    r"""Sphinx puts a formula with a line break into a split environment, in which MathJax allows no \tag.
+
+    Formulas with a tag (a matrix in a numbered equation, say) are handed to MathJax as they are written.
+    """
+    for block in doctree.findall(nodes.math_block):
+        if r"\tag" in (text := block.astext()):
+            block["nowrap"] = True
+            block.children = [nodes.Text(rf"\[{text}\]")]
+
+
 def copy_plotly(app: Sphinx, error: Exception | None) -> None:
     if error is None:
         copy_asset(PLOTLY, Path(app.outdir) / "_static")
@@ -37,5 +49,6 @@ def copy_plotly(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict:
     app.connect("html-page-context", add_scripts)
     app.connect("html-page-context", remove_thebe, priority=900)
+    app.connect("doctree-resolved", keep_tags)
     app.connect("build-finished", copy_plotly)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -123,6 +123,19 @@ def bad_details(notebook: nbformat.NotebookNode) -> list[str]:
     return [f"{len(opened)} times no blank line inside <details>"] if opened else []
 
 
+def bad_formulas(notebook: nbformat.NotebookNode) -> list[str]:
+    """The page reads $$ ... $$ as a formula only between blank lines; Colab and Jupyter are less strict."""
+    found = []
+    for text in text_cells(notebook):
+        lines = ["", *[re.sub(r"^[\s>]*", "", line).rstrip() for line in text.split("\n")], ""]
+        marks = [i for i, line in enumerate(lines) for _ in range(line.count("$$"))]
+        for first, last in zip(marks[::2], marks[1::2], strict=False):
+            alone = lines[first].startswith("$$") and lines[last].endswith("$$")
+            if not alone or lines[first - 1] or lines[last + 1]:
+                found.append(f"no blank lines around a formula: {lines[first]}")
+    return found
+
+
 def too_few_figures(notebook: nbformat.NotebookNode) -> list[str]:
     count = sum(PLOTLY in output.get("data", {}) for output in outputs(notebook))
     return [f"{count} figures that the reader can manipulate, expected 3 or more"] if count < 3 else []
@@ -188,7 +201,7 @@ def bad_code_style(notebook: nbformat.NotebookNode) -> list[str]:
 
 
 RULES = [
-    bad_setup, bad_outputs, raw_directives, missing_sections, bad_exercises, bad_details, too_few_figures,
+    bad_setup, bad_outputs, raw_directives, missing_sections, bad_exercises, bad_details, bad_formulas, too_few_figures,
     undrawable_figures, bad_claims, nothing_compared, no_prediction, not_normalised, traces_of_a_machine, bad_code_style,
 ]
 
@@ -224,7 +237,7 @@ def example(path: str = "book/flows/two_moons.ipynb") -> nbformat.NotebookNode:
     notebook = new.new_notebook(cells=[
         new.new_markdown_cell(head),
         new.new_code_cell(repository.setup_cell(name, version), metadata={"tags": ["setup"]}),
-        new.new_markdown_cell("> **Predict.** What comes out?"),
+        new.new_markdown_cell("The sum is\n\n$$1 + 1 = 2\\tag{1.1}$$\n\n> **Predict.** What comes out?"),
         new.new_code_cell("print(1)  # NBVAL_CHECK_OUTPUT", outputs=[figure, figure, figure, new.new_output("stream", text=claim)]),
         *[new.new_markdown_cell(f"## {name}\n\n{exercises if name == 'Exercises' else 'Text.'}") for name in SECTIONS],
     ])

@@ -38,7 +38,8 @@ LOOK = """() => {
   const copy = article.cloneNode(true);
   copy.querySelectorAll('pre, code, script, style, mjx-container').forEach(element => element.remove());
   const background = getComputedStyle(document.body).backgroundColor;
-  const too_wide = all('article *').filter(visible)
+  const scrolls = element => element && (getComputedStyle(element).overflowX !== 'visible' || scrolls(element.parentElement));
+  const too_wide = all('article *').filter(visible).filter(element => !scrolls(element.parentElement.closest('article *')))
     .filter(element => element.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
     .slice(0, 3).map(element => element.tagName + '.' + element.className);
   return {

@@ -94,6 +94,8 @@ BROKEN = {
     "exercise without solution": (rules.bad_exercises, set_source(EXERCISES, "<details><summary>Solution</summary>\n\n```python\n# executed by the tests\nassert 5 > 0\n```\n\n</details>", "")),
     "solutions that nobody runs": (rules.bad_exercises, set_source(EXERCISES, "# executed by the tests\n", "")),
     "details without blank line": (rules.bad_details, set_source(EXERCISES, "</summary>\n\n", "</summary>\n")),
+    "formula in a line of text": (rules.bad_formulas, set_source(2, "is\n\n$$", "is $$")),
+    "formula without a blank line": (rules.bad_formulas, set_source(2, "is\n\n$$", "is\n$$")),
     "two figures": (rules.too_few_figures, lambda notebook: notebook.cells[3].outputs.pop(0)),
     "figure without HTML": (rules.undrawable_figures, lambda notebook: notebook.cells[3].outputs[0].data.pop("text/html")),
     "figure with Plotly inside": (rules.undrawable_figures, lambda notebook: notebook.cells[3].outputs[0].data.update({"text/html": "x" * 4_500_000})),
