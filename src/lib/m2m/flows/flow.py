@@ -83,9 +83,17 @@ def check_points(x: Tensor, dim: int, name: str = "x") -> None:
         raise ValueError(f"{name}: got {int((~x.isfinite()).sum())} non-finite values, expected finite numbers")
 
 
+def _check_sizes(dim: int, layers: int, smallest: int = 1) -> None:
+    if layers < 1:
+        raise ValueError(f"layers: got {layers}, expected at least 1")
+    if dim < smallest:
+        why = ", since one half conditions the other" if smallest == 2 else ""
+        raise ValueError(f"dim: got {dim}, expected at least {smallest}{why}")
+
+
 def _reversed_between(dim: int, layers: list[nn.Module]) -> list[nn.Module]:
     """The layers with the dimensions reversed between each two. (Before the first it would only permute the noise.)"""
-    chain = [layers[0]]
+    chain = layers[:1]
     for layer in layers[1:]:
         chain += [bijectors.Permutation(torch.arange(dim).flip(0)), layer]
     return chain
@@ -93,28 +101,28 @@ def _reversed_between(dim: int, layers: list[nn.Module]) -> list[nn.Module]:
 
 def maf(dim: int, layers: int = 3, hidden: Sequence[int] = (128, 128), transform=None, permute: bool = True) -> Flow:
     """Masked autoregressive flow: density in one pass, samples dimension by dimension (arXiv:1705.07057)."""
+    _check_sizes(dim, layers)
     chain = [bijectors.MaskedAutoregressive(dim, hidden, transform) for _ in range(layers)]
     return Flow(dim, _reversed_between(dim, chain) if permute else chain)
 
 
 def iaf(dim: int, layers: int = 3, hidden: Sequence[int] = (128, 128), transform=None) -> Flow:
     """Inverse autoregressive flow: samples in one pass, density of given data dimension by dimension (arXiv:1606.04934)."""
+    _check_sizes(dim, layers)
     chain = [bijectors.Inverse(bijectors.MaskedAutoregressive(dim, hidden, transform)) for _ in range(layers)]
     return Flow(dim, _reversed_between(dim, chain))
 
 
 def realnvp(dim: int, layers: int = 6, hidden: Sequence[int] = (128, 128), transform=None) -> Flow:
     """Coupling flow with alternating masks: one pass in both directions (arXiv:1605.08803)."""
-    if dim < 2:
-        raise ValueError(f"dim: got {dim}, expected at least 2, since one half conditions the other")
+    _check_sizes(dim, layers, smallest=2)
     even = torch.arange(dim) % 2 == 0
     return Flow(dim, [bijectors.Coupling(even if k % 2 else ~even, hidden, transform) for k in range(layers)])
 
 
 def glow(dim: int, layers: int = 6, hidden: Sequence[int] = (128, 128), transform=None, generator=None) -> Flow:
     """Coupling flow with a learned linear map before each coupling, started at random rotations (arXiv:1807.03039)."""
-    if dim < 2:
-        raise ValueError(f"dim: got {dim}, expected at least 2, since one half conditions the other")
+    _check_sizes(dim, layers, smallest=2)
     keep = torch.arange(dim) < dim // 2
     chain: list[nn.Module] = []
     for _ in range(layers):
