@@ -49,17 +49,22 @@ def build(
     `AutoregressiveNetwork(params=2)` gives two numbers per dimension, a shift and a log-scale; the 2 is not D.
     `tfb.Chain` lists its bijectors as functions compose: the last one meets the noise first.
     """
-    chain = []
-    for k in range(layers):
-        network = tfb.AutoregressiveNetwork(
-            params=2, event_shape=[dim], hidden_units=list(hidden), activation="relu", dtype=dtype)  # fmt: skip
-        if permute and k > 0:
-            chain.append(tfb.Permute(list(range(dim))[::-1]))
-        chain.append(tfb.MaskedAutoregressiveFlow(network))
-    base = tfd.MultivariateNormalDiag(tf.zeros(dim, dtype))
-    distribution = tfd.TransformedDistribution(base, tfb.Chain(chain))
-    distribution.log_prob(tf.zeros([1, dim], dtype))  # variables are made at the first call; before it there is nothing to train
-    return distribution
+    # Keras layers take their precision from its global setting, some when they are made, some at the first call
+    before = tf_keras.backend.floatx()
+    tf_keras.backend.set_floatx(dtype)
+    try:
+        chain = []
+        for k in range(layers):
+            if permute and k > 0:
+                chain.append(tfb.Permute(list(range(dim))[::-1]))
+            network = tfb.AutoregressiveNetwork(params=2, event_shape=[dim], hidden_units=list(hidden), activation="relu")
+            chain.append(tfb.MaskedAutoregressiveFlow(network))
+        base = tfd.MultivariateNormalDiag(tf.zeros(dim, dtype))
+        distribution = tfd.TransformedDistribution(base, tfb.Chain(chain))
+        distribution.log_prob(tf.zeros([1, dim], dtype))  # makes the variables; before it there is nothing to train
+        return distribution
+    finally:
+        tf_keras.backend.set_floatx(before)
 
 
 def train(
@@ -68,7 +73,8 @@ def train(
     *,
     epochs: int = 50,
     batch_size: int = 256,
-    lr: float = 2e-3,
+    lr: float = 5e-3,
+    clip: float = 0.5,
     seed: int = 0,
     progress: bool = True,
     callback: Callable[[int], None] | None = None,
@@ -77,6 +83,7 @@ def train(
 
     Args:
         x: training points, (N, D).
+        clip: the largest norm of the gradient; a flow with unbounded log-scales jumps without one.
         callback: called with the number of finished epochs after each one.
     """
     x = numpy.asarray(x, dtype=distribution.dtype.as_numpy_dtype)
@@ -94,7 +101,7 @@ def train(
         # The weights carry their masks as constraints, which this optimizer applies: they stay autoregressive
         variables = distribution.trainable_variables
         gradients = tape.gradient(loss, variables)
-        optimizer.apply_gradients(zip(tf.clip_by_global_norm(gradients, 5.0)[0], variables, strict=True))
+        optimizer.apply_gradients(zip(tf.clip_by_global_norm(gradients, clip)[0], variables, strict=True))
         return loss
 
     random = numpy.random.default_rng(seed)
