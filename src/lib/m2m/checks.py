@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +24,11 @@ def claim(name: str, statement: str, *, value, holds: bool, live: bool = True, l
     Raises:
         AssertionError: the claim does not hold.
     """
-    for what, text in {"name": name, "statement": statement}.items():
-        if "|" in text or "\n" in text or not text.strip():
-            raise ValueError(f"claim: got {what}={text!r}, expected one line of text without '|'")
+    value = value.item() if hasattr(value, "item") else value
     shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+    for what, text in {"name": name, "statement": statement, "value": shown, "literature": literature or "none"}.items():
+        if "|" in text or "\n" in text or not text.strip() or (what == "name" and " " in text):
+            raise ValueError(f"claim: got {what}={text!r}, expected one line of text without '|', and a name without spaces")
     line = f"claim {name} holds | {statement} | value {shown} | {'live' if live else 'long run'}"
     if not holds:
         raise AssertionError(line.replace(" holds |", " does NOT hold |", 1))
@@ -38,9 +39,20 @@ def claim(name: str, statement: str, *, value, holds: bool, live: bool = True, l
 
 
 def relative_error(got: Tensor, expected: Tensor) -> float:
-    """max|got - expected| / max|expected|."""
+    """max|got - expected| / max|expected|, NaN if there is a NaN.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if got.shape != expected.shape:
+        raise ValueError(f"got shape {tuple(got.shape)}, expected {tuple(expected.shape)}, that of the other output")
     scale = expected.abs().max().clamp_min(torch.finfo(expected.dtype).tiny)
     return ((got - expected).abs().max() / scale).item()
+
+
+def _largest(errors: Iterable[float]) -> float:
+    """The largest error, and NaN if one is: Python's `max` may drop a NaN, and the broken model would pass."""
+    return torch.tensor(list(errors), dtype=torch.float64).max().item()
 
 
 def equivariance_error(
@@ -61,12 +73,17 @@ def equivariance_error(
     act = act or (lambda r, y: y @ r.T)
     y = f(x)
     turns = rotations.random(samples, generator=generator, dtype=x.dtype).to(x.device)
-    return max(relative_error(f(x @ r.T), act(r, y)) for r in turns)
+    return _largest(relative_error(f(x @ r.T), act(r, y)) for r in turns)
 
 
 def rotation_error(feature: Callable[[Tensor], Tensor | float], x: Tensor, **options) -> float:
     """Largest relative change of an invariant feature of the points x (..., 3) over random rotations."""
-    return equivariance_error(lambda p: torch.as_tensor(feature(p)), x, lambda r, y: y, **options)
+
+    def as_tensor(p: Tensor) -> Tensor:
+        value = feature(p)
+        return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
+
+    return equivariance_error(as_tensor, x, lambda r, y: y, **options)
 
 
 def permutation_error(
@@ -82,11 +99,8 @@ def permutation_error(
     `equivariant`: the output has the same rows, which must move along; otherwise the output must not change.
     """
     y = f(x)
-    worst = 0.0
-    for _ in range(samples):
-        order = torch.randperm(len(x), generator=generator).to(x.device)
-        worst = max(worst, relative_error(f(x[order]), y[order] if equivariant else y))
-    return worst
+    orders = [torch.randperm(len(x), generator=generator).to(x.device) for _ in range(samples)]
+    return _largest(relative_error(f(x[order]), y[order] if equivariant else y) for order in orders)
 
 
 # --- Bijectors ------------------------------------------------------------------------------------------------------------
@@ -97,7 +111,7 @@ def inverse_error(bijector: nn.Module, z: Tensor) -> float:
     """max|z - inverse(forward(z))| and the mismatch of the two log-determinants, whichever is larger; z (B, D)."""
     x, log_det = bijector.forward(z)
     back, log_det_back = bijector.inverse(x)
-    return max((back - z).abs().max().item(), (log_det + log_det_back).abs().max().item())
+    return _largest([(back - z).abs().max().item(), (log_det + log_det_back).abs().max().item()])
 
 
 def jacobian(f: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
