@@ -161,7 +161,7 @@ def slider(frames: Mapping[str, Sequence], *, name: str, title: str, start: int 
     below = 70 if "xaxis_title" in layout else 45  # room for the axis and its title above the slider
     result.update_layout(
         sliders=[{"active": start, "steps": steps, "currentvalue": {"prefix": f"{name}: "}, "pad": {"t": below}, "len": 0.95}],
-        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"},
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"} | layout.get("legend", {}),
         margin={"b": 20},
     )
     return result
