@@ -29,9 +29,8 @@ TIMES = ROOT / "results" / "notebook_times.json"
 CELL_TIMEOUT = 600
 IDENTIFIER = re.compile(r"(?:code|text)-[0-9a-f]{8}")
 TIME_LINE = re.compile(r"^\*Time: .*\*$", re.MULTILINE)
-NUMBERS = re.compile(r"\[\n\s+(?:null|-?\d[\d.e+-]*)(?:,\n\s+(?:null|-?\d[\d.e+-]*))*\n\s+\]")
 NUMBER = r"(?:-?\d[\d.eE+-]*|null|true|false)"
-NUMBERS = re.compile(rf"\[\n\s*({NUMBER}(?:,\n\s*{NUMBER})*)\n\s*\]")
+NUMBERS = re.compile(rf"\[\n\s*{NUMBER}(?:,\n\s*{NUMBER})*\n\s*\]")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LANGUAGE = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python", "pygments_lexer": "ipython3"}
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -114,7 +113,7 @@ def without_paths(text: str) -> str:
 def write(notebook: nbformat.NotebookNode, path: Path) -> None:
     """Write the notebook as Jupyter does, but a list of numbers on one line: figures take half the space."""
     text = nbformat.writes(notebook)  # a line break inside a string is escaped, so one in the text is the layout's
-    path.write_text(NUMBERS.sub(lambda match: "[" + " ".join(match[1].split()) + "]", text) + "\n", encoding="utf-8")
+    path.write_text(NUMBERS.sub(lambda match: re.sub(r"\s", "", match[0]), text) + "\n", encoding="utf-8")
 
 
 def duration(seconds: float) -> str:
@@ -152,14 +151,8 @@ def refresh(path: Path) -> None:
     seconds = execute(notebook, path.parent)
     normalise(notebook)
     write_time(notebook, path.relative_to(ROOT).as_posix(), seconds)
-    store(notebook, path)
+    write(notebook, path)
     print(f"{path.relative_to(ROOT)}: {seconds:.0f} s, {path.stat().st_size / 1e6:.2f} MB", flush=True)
-
-
-def store(notebook: nbformat.NotebookNode, path: Path) -> None:
-    """Write the notebook with the numbers of a figure on one line: one on each, they would double the file."""
-    text = nbformat.writes(notebook)  # a string in JSON holds no line break, so only lists match
-    path.write_text(NUMBERS.sub(lambda hit: re.sub(r"\s+", "", hit[0]), text) + "\n", encoding="utf-8")
 
 
 def main() -> None:
