@@ -39,8 +39,7 @@ def log_prob(x: Tensor, noise: float = 0.05, nodes: int = 200) -> Tensor:
     The nodes must lie closer than the noise; 200 suffice down to a noise of 0.03 (to 1e-10), more are used below that.
     """
     _check_noise(noise)
-    if x.shape[-1:] != (2,):
-        raise ValueError(f"x: got shape {tuple(x.shape)}, expected (..., 2)")
+    _check_points(x)
     centres, log_weights = _quadrature(max(nodes, math.ceil(6 / noise)))
     centres, log_weights = centres.to(x.device), log_weights.to(x.device)
     flat = x.reshape(-1, 2).double()
@@ -53,10 +52,12 @@ def log_prob(x: Tensor, noise: float = 0.05, nodes: int = 200) -> Tensor:
 
 @lru_cache
 def _quadrature(nodes: int) -> tuple[Tensor, Tensor]:
-    """Points on both arcs, (2 nodes, 2), and the logarithms of their weights, which sum to one."""
-    u, w = (torch.as_tensor(a) for a in numpy.polynomial.legendre.leggauss(nodes))
-    t = math.pi / 2 * (u + 1)
-    return arcs(t).reshape(-1, 2), (w / 4).log().repeat(2)
+    """At least `nodes` points on each arc, (2 nodes, 2), and the logarithms of their weights, which sum to one."""
+    # Gauss-Legendre piece by piece: the nodes of one rule cost their number cubed
+    pieces = math.ceil(nodes / 200)
+    u, w = (torch.as_tensor(a) for a in numpy.polynomial.legendre.leggauss(math.ceil(nodes / pieces)))
+    t = math.pi / pieces * ((u + 1) / 2 + torch.arange(pieces)[:, None]).reshape(-1)
+    return arcs(t).reshape(-1, 2), (w / (4 * pieces)).log().repeat(2 * pieces)
 
 
 @lru_cache
@@ -69,7 +70,10 @@ def entropy(noise: float = 0.05, step: float | None = None) -> float:
 
 def grid(noise: float = 0.05, step: float | None = None) -> tuple[Tensor, float]:
     """A fine grid over all but a negligible part of the mass: points (n, 2) in float64, and the area of a cell."""
-    step = step or min(0.25 * noise, 0.02)
+    _check_noise(noise)
+    step = min(0.25 * noise, 0.02) if step is None else step
+    if not step > 0:
+        raise ValueError(f"step: got {step}, expected a positive number")
     margin = 8 * noise
     xs = torch.arange(-1 - margin, 2 + margin, step, dtype=torch.float64)
     ys = torch.arange(-0.5 - margin, 1 + margin, step, dtype=torch.float64)
@@ -78,6 +82,7 @@ def grid(noise: float = 0.05, step: float | None = None) -> tuple[Tensor, float]
 
 def distance_to_arcs(x: Tensor) -> Tensor:
     """Distance of each point to the nearer half circle, (...,), for x (..., 2): exact, by geometry."""
+    _check_points(x)
 
     def to_half_circle(u: Tensor, v: Tensor) -> Tensor:
         # On the side of the half circle the nearest point lies radially; on the other side it is an end point
@@ -92,3 +97,9 @@ def distance_to_arcs(x: Tensor) -> Tensor:
 def _check_noise(noise: float) -> None:
     if not (math.isfinite(noise) and noise > 0):
         raise ValueError(f"noise: got {noise}, expected a positive number")
+
+
+def _check_points(x: Tensor) -> None:
+    if not isinstance(x, Tensor) or not x.is_floating_point() or x.shape[-1:] != (2,):
+        got = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(f"x: got {got}, expected a floating-point tensor (..., 2)")
