@@ -2,7 +2,7 @@
 
 Every flow is z -> core -> linear map -> histogram marginals -> x. The last two are fitted in closed form, and every core
 starts as the identity (in Glow's case as a rotation, which a normal distribution does not feel). So all flows start from the
-same density, a full-covariance Gaussian seen through one-dimensional histograms, and what they gain is the core's doing.
+same density, a full-covariance Gaussian seen through one-dimensional histograms. Core and linear map are then trained.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ def moments(outer: nn.Module, draws: int = 20) -> tuple[Tensor, Tensor]:
 def gaussian(outer: nn.Module, full: bool = True) -> tuple[flow.Flow, float]:
     """The maximum-likelihood Gaussian under `outer`, with the ridge that the validation images like best.
 
-    Its linear map is the Cholesky factor: with a triangular map, a MADE before it is a MADE on pixels.
+    Its linear map is the Cholesky factor. As long as it stays triangular, a MADE before it is a MADE on the pixels themselves;
+    trained further, it mixes them.
     """
     mean, covariance = moments(outer)
     if not full:
