@@ -29,7 +29,11 @@ def metropolis(
     """
     if steps < 1 or not step_size > 0:
         raise ValueError(f"metropolis: got steps={steps}, step_size={step_size}; expected both positive")
+    # Which proposals are accepted has no gradient, so nothing is kept for one
+    log_prob = torch.no_grad()(log_prob)
     value, accepted = log_prob(x), 0.0
+    if x.ndim != 2 or value.shape != x.shape[:1]:
+        raise ValueError(f"metropolis: got x {tuple(x.shape)} and log_prob(x) {tuple(value.shape)}, expected (B, D) and (B,)")
     for _ in range(steps):
         proposal = x + step_size * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
         proposed = log_prob(proposal)
