@@ -47,7 +47,8 @@ class AffineTransform:
 
     def inverse(self, x: Tensor, params: Tensor) -> Pair:
         m, s = self.shift_and_log_scale(params)
-        return (x - m) * (-s).exp(), -s
+        log_slope = -s
+        return (x - m) * log_slope.exp(), log_slope
 
 
 class SplineTransform:
@@ -213,11 +214,11 @@ class Permutation(nn.Module):
 
     def forward(self, z: Tensor) -> Pair:
         _check_dim(z, len(self.order))
-        return z[..., self.order], z.new_zeros(z.shape[:-1])
+        return z.index_select(-1, self.order), z.new_zeros(z.shape[:-1])
 
     def inverse(self, x: Tensor) -> Pair:
         _check_dim(x, len(self.order))
-        return x[..., self.back], x.new_zeros(x.shape[:-1])
+        return x.index_select(-1, self.back), x.new_zeros(x.shape[:-1])
 
 
 class Linear(nn.Module):
