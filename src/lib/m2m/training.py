@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
 import warnings
@@ -27,9 +26,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from torch import Tensor, nn
 
-from m2m import runtime
-
-FORMAT = "m2m.training/1"
+from m2m import checkpoints, runtime
 
 
 @dataclass
@@ -185,7 +182,7 @@ def load(path: str | Path, model: nn.Module) -> nn.Module:
         FileNotFoundError: there is no such file.
         ValueError: it is not a checkpoint, is damaged, or is one of another model.
     """
-    state = _read(path, model)
+    state = checkpoints.read(path, model)
     model.load_state_dict(state["model"])
     _keep(model, state["average"], state["best"])
     return model
@@ -344,20 +341,13 @@ def _save(path: str | Path, run: Run, settings: dict, accelerator: Accelerator, 
     if not accelerator.is_main_process:
         return
     state = dict(
-        format=FORMAT, settings=settings, step=run.step, model=run.model.state_dict(), optimizer=run.optimizer.state_dict(),
+        settings=settings, step=run.step, model=run.model.state_dict(), optimizer=run.optimizer.state_dict(),
         average=run.average, best=run.best, history=asdict(run.history), noise=noise)  # fmt: skip
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    checkpoints.write(path, state)
 
 
 def _resume(path: str | Path, run: Run, settings: dict, process: int, device: torch.device) -> None:
-    state = _read(path, run.model)
+    state = checkpoints.read(path, run.model)
     before = state["settings"]
     differ = [f"{key} was {before.get(key)!r}, now {now!r}" for key, now in settings.items() if before.get(key) != now]
     if differ:
@@ -371,25 +361,6 @@ def _resume(path: str | Path, run: Run, settings: dict, process: int, device: to
     torch.set_rng_state(state["noise"][process]["cpu"])
     if "cuda" in state["noise"][process] and device.type == "cuda":
         torch.cuda.set_rng_state(state["noise"][process]["cuda"], device)
-
-
-def _read(path: str | Path, model: nn.Module) -> dict:
-    """A checkpoint as it was written, with a model of the same shapes."""
-    if not Path(path).exists():
-        raise FileNotFoundError(f"checkpoint {path}: there is no such file")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a damaged file raises depends on where it is damaged
-        raise ValueError(f"checkpoint {path}: damaged, or not a checkpoint; remove it to start again") from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise ValueError(f"checkpoint {path}: got a file that m2m.training did not write, expected format {FORMAT!r}")
-    shapes = lambda weights: {name: tuple(value.shape) for name, value in weights.items()}
-    there, here = shapes(state["model"]), shapes(model.state_dict())
-    names = [name for name in sorted(there | here) if there.get(name) != here.get(name)]
-    differ = [f"{name} {there.get(name, 'absent')}, this model has {here.get(name, 'none')}" for name in names]
-    if differ:
-        raise ValueError(f"checkpoint {path}: of another model: {'; '.join(differ[:3])}{' ...' if differ[3:] else ''}")
-    return state
 
 
 # Data and arguments
