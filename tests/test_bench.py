@@ -1,0 +1,67 @@
+"""The benchmarks run, take turns, and all libraries get the same network."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from bench import flows, timing  # noqa: E402
+
+CLOCK = timing.Clock(torch.device("cpu"))
+
+
+def test_cases_take_turns_and_a_failing_one_does_not_end_the_run(capsys):
+    order = []
+
+    def fails():
+        raise RuntimeError("no such thing")
+
+    cases = {"a": lambda: order.append("a"), "b": lambda: order.append("b"), "c": fails}
+    got = timing.take_turns(cases, clock=CLOCK, rounds=4, block=0.0)
+    assert "".join(order) == "aabb" + "ab" * 4 and set(got) == {"a", "b"}
+    assert all(t.rounds == 4 and 0 <= t.low <= t.median <= t.high for t in got.values())
+    assert "c fails: RuntimeError: no such thing" in capsys.readouterr().err
+
+
+def test_three_rounds_whatever_the_budget():
+    assert timing.take_turns({"a": lambda: None}, clock=CLOCK, rounds=9, block=0.0, budget=0.0)["a"].rounds == 3
+
+
+def test_the_clock_sees_work():
+    small, large = torch.randn(50, 50), torch.randn(400, 400)
+    got = timing.take_turns({"small": lambda: small @ small, "large": lambda: large @ large}, clock=CLOCK, rounds=5, block=0.01)
+    assert got["large"].median > 5 * got["small"].median > 0
+
+
+@pytest.mark.parametrize("name", ["m2m", "zuko", "nflows", "normflows"])
+def test_everyone_gets_the_same_network_and_works(name):
+    if name != "m2m":
+        pytest.importorskip(name)
+    dim, layers, hidden = 3, 2, [8, 8]
+    model = flows.LIBRARIES[name](dim, layers, hidden, torch.device("cpu"))
+    weights = dim * 8 + 8 + 8 * 8 + 8 + 8 * 2 * dim + 2 * dim
+    assert model.parameters == layers * weights
+    x = torch.randn(5, dim)
+    assert model.log_prob(x).shape == (5,) and not model.log_prob(x).requires_grad
+    model.step(x)
+    sample = model.sample(4)
+    assert (sample[0] if isinstance(sample, tuple) else sample).shape == (4, dim)
+
+
+def test_the_command_writes_what_it_prints(tmp_path):
+    out = tmp_path / "new" / "bench.json"
+    command = [sys.executable, "-m", "bench.flows", "--dims", "2", "--libraries", "m2m", "zuko", "--rounds", "3", "--out", str(out)]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout
+    results = json.loads(out.read_text())
+    assert {row["operation"] for row in results["rows"]} == {"log_prob, 1,000", "training step, 256", "sampling, 10,000"}
+    assert results["versions"]["torch"] == torch.__version__ and results["machine"]["threads"] == 1
+    assert results["command"] == "python -m bench.flows --dims 2 --libraries m2m zuko --device cpu --rounds 3 --budget 60.0"
+    assert str(ROOT) not in out.read_text() and str(tmp_path) not in out.read_text()
+    for row in results["rows"]:
+        assert f"{row['median']:.3g} ({row['low']:.3g} to {row['high']:.3g})" in printed
