@@ -6,7 +6,8 @@
 
 Everyone gets the same architecture: the layers, the hidden units, ReLU, the dimensions reversed between layers, an affine
 map with shift and log-scale; so the same number of parameters, which is printed. In detail they differ: m2m and zuko bound
-the log-scale, nflows and normflows use a softplus or a sigmoid for the scale, TFP does nothing.
+the log-scale, nflows and normflows use a softplus or a sigmoid for the scale, TFP does nothing; normflows applies no ReLU
+between its first two matrices; `sample` of normflows returns densities too.
 """
 
 from __future__ import annotations
@@ -210,6 +211,7 @@ def main() -> None:
     device = torch.device(arguments.device)
     if device.type == "cpu":
         torch.set_num_threads(1)
+    timing.keep_memory()
     torch.manual_seed(0)
     rows = []
     for dim in arguments.dims:
