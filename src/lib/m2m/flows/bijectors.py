@@ -25,9 +25,10 @@ Pair = tuple[Tensor, Tensor]
 
 
 class AffineTransform:
-    """x = z exp(s) + m with parameters (..., 2): the shift m and the raw log-scale r.
+    """x = z exp(alpha) + mu with parameters (..., 2): the shift mu and the raw log-scale r.
 
-    s = r / (1 + |r| / bound) stays within +-bound, so that points far from the data cannot overflow; `bound=None` is s = r.
+    alpha = r / (1 + |r| / bound) stays within +-bound, so that points far from the data cannot overflow; with `bound=None`
+    alpha = r.
     """
 
     outputs = 2
@@ -38,17 +39,16 @@ class AffineTransform:
         self.bound = bound
 
     def shift_and_log_scale(self, params: Tensor) -> Pair:
-        m, r = params.unbind(-1)
-        return m, r if self.bound is None else r / (1 + r.abs() / self.bound)
+        mu, r = params.unbind(-1)
+        return mu, r if self.bound is None else r / (1 + r.abs() / self.bound)
 
     def forward(self, z: Tensor, params: Tensor) -> Pair:
-        m, s = self.shift_and_log_scale(params)
-        return z * s.exp() + m, s
+        mu, alpha = self.shift_and_log_scale(params)
+        return z * alpha.exp() + mu, alpha
 
     def inverse(self, x: Tensor, params: Tensor) -> Pair:
-        m, s = self.shift_and_log_scale(params)
-        log_slope = -s
-        return (x - m) * log_slope.exp(), log_slope
+        mu, alpha = self.shift_and_log_scale(params)
+        return (x - mu) * (-alpha).exp(), -alpha
 
 
 class SplineTransform:
