@@ -48,7 +48,8 @@ class AffineTransform:
 
     def inverse(self, x: Tensor, params: Tensor) -> Pair:
         mu, alpha = self.shift_and_log_scale(params)
-        return (x - mu) * (-alpha).exp(), -alpha
+        log_slope = -alpha
+        return (x - mu) * log_slope.exp(), log_slope
 
 
 class SplineTransform:
