@@ -50,7 +50,7 @@ def grid(reach, n):
 def test_density_integrates_to_one(name):
     # The sum over a grid; the density is far from normal, but has few kinks narrower than a cell
     model = make(name)
-    x, area = grid(10.0, 360)
+    x, area = grid(20.0, 720)
     with torch.no_grad():
         p = model.log_prob(x).exp()
     assert p.sum().item() * area == pytest.approx(1.0, abs=2e-3)
@@ -60,7 +60,7 @@ def test_density_integrates_to_one(name):
 
 def test_the_integral_rejects_a_density_without_its_jacobian_factor():
     model = make("maf")
-    x, area = grid(10.0, 360)
+    x, area = grid(20.0, 720)
     with torch.no_grad():
         wrong = flow.standard_normal(model.inverse(x)[0]).exp()
     assert abs(wrong.sum().item() * area - 1) > 0.02
@@ -72,7 +72,7 @@ def test_one_dimension(build):
     with torch.no_grad():
         x = torch.linspace(-9, 9, 20001, dtype=torch.float64)[:, None]
         p = model.log_prob(x).exp()
-    assert torch.trapezoid(p, x[:, 0]).item() == pytest.approx(1.0, abs=1e-5)
+    assert torch.trapezoid(p, x[:, 0]).item() == pytest.approx(1.0, abs=1e-4)
     assert (p - flow.standard_normal(x).exp()).abs().max() > 0.1
 
 
