@@ -48,8 +48,7 @@ class AffineTransform:
 
     def inverse(self, x: Tensor, params: Tensor) -> Pair:
         mu, alpha = self.shift_and_log_scale(params)
-        log_slope = -alpha
-        return (x - mu) * log_slope.exp(), log_slope
+        return (x - mu) / alpha.exp(), -alpha
 
 
 class SplineTransform:

@@ -80,8 +80,8 @@ def check_points(x: Tensor, dim: int, name: str = "x") -> None:
         raise ValueError(f"{name}: got a {got}, expected a floating-point tensor")
     if x.ndim == 0 or x.shape[-1] != dim:
         raise ValueError(f"{name}: got shape {tuple(x.shape)}, expected (..., {dim})")
-    # One number tells: a sum of finite float64 terms is finite, a NaN or an infinity spreads
-    if not math.isfinite(x.detach().abs().sum(dtype=torch.float64).item()):
+    # One number tells: a sum of finite terms is finite in float64, a NaN or an infinity spreads
+    if not math.isfinite(x.detach().sum(dtype=torch.float64).item()):
         raise ValueError(f"{name}: got {int((~x.isfinite()).sum())} non-finite values, expected finite numbers")
 
 

@@ -43,9 +43,10 @@ class MaskedLinear(nn.Linear):
     def __init__(self, mask: Tensor):
         super().__init__(mask.shape[1], mask.shape[0])
         self.register_buffer("mask", mask)
+        self.full = bool(mask.all())  # as between hidden layers at D = 2, where all units see the one input
 
     def masked_weight(self) -> Tensor:
-        return self.weight * self.mask
+        return self.weight if self.full else self.weight * self.mask
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.linear(x, self.masked_weight(), self.bias)
