@@ -1,9 +1,13 @@
 """Repository and version are the same in every place, and one command changes them all."""
 
 import shutil
+import sys
+import types
 
 import nbformat
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils import io
 
 import notebook_rules
 import repository
@@ -73,3 +77,31 @@ def test_impossible_name_is_refused(copy, name):
 def test_impossible_version_is_refused(copy, version):
     with pytest.raises(ValueError, match="version"):
         repository.rewrite("some-one/a-fork", version, copy)
+
+
+def run_setup_cell(name: str, monkeypatch, *, colab: bool) -> tuple[list[str], object]:
+    """What the setup cell asks pip for, and the error it stops with, if any."""
+    lines: list[str] = []
+    if colab:
+        monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+    else:
+        monkeypatch.delitem(sys.modules, "google.colab", raising=False)
+    shell = InteractiveShell()
+    shell.register_magic_function(lines.append, magic_name="pip")
+    with io.capture_output():
+        result = shell.run_cell(repository.setup_cell(name, "0.1.0"))
+    return lines, result.error_in_exec
+
+
+def test_setup_cell_installs_the_books_version_in_colab(monkeypatch):
+    lines, error = run_setup_cell("someone/book", monkeypatch, colab=True)
+    assert lines == ["install --quiet --no-deps https://github.com/someone/book/archive/v0.1.0.zip"] and error is None
+
+
+def test_setup_cell_does_nothing_elsewhere(monkeypatch):
+    assert run_setup_cell("someone/book", monkeypatch, colab=False) == ([], None)
+
+
+def test_setup_cell_of_a_copy_without_repository_says_what_to_do(monkeypatch):
+    lines, error = run_setup_cell(repository.PLACEHOLDER, monkeypatch, colab=True)
+    assert lines == [] and isinstance(error, SystemExit) and "make repository NAME=owner/name" in str(error)
