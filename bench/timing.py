@@ -1,7 +1,8 @@
 """Timing that survives a busy machine: cases take turns in one process, and ratios are what is read.
 
 On the CPU it is processor time, which other processes do not add to; on a GPU it is wall time between two synchronisations.
-Cases take turns, so that what slows the machine down for a while slows all of them.
+Cases take turns, so that what slows the machine down for a while slows all of them, in an order drawn anew each round, so
+that none always follows the one that leaves the cache in the worst state.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import ctypes
 import gc
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -78,6 +80,7 @@ def take_turns(
             print(f"{name} fails: {type(error).__name__}: {str(error).splitlines()[0][:200]}", file=sys.stderr)
             continue
         repeats[name], seconds[name] = max(1, min(1000, int(block / max(once, 1e-7)))), []
+    order = random.Random(0)
     began = time.perf_counter()
     gc.collect()
     gc.disable()
@@ -85,7 +88,9 @@ def take_turns(
         for done in range(rounds):
             if done >= 3 and time.perf_counter() - began > budget:
                 break
-            for name, count in repeats.items():
+            for name, count in order.sample(list(repeats.items()), len(repeats)):
+                if count > 1:
+                    cases[name]()  # not counted: the cache, and perhaps a thread, are still busy with the case before
                 start = clock()
                 for _ in range(count):
                     cases[name]()

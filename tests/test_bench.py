@@ -23,9 +23,10 @@ def test_cases_take_turns_and_a_failing_one_does_not_end_the_run(capsys):
         raise RuntimeError("no such thing")
 
     cases = {"a": lambda: order.append("a"), "b": lambda: order.append("b"), "c": fails}
-    got = timing.take_turns(cases, clock=CLOCK, rounds=4, block=0.0)
-    assert "".join(order) == "aabb" + "ab" * 4 and set(got) == {"a", "b"}
-    assert all(t.rounds == 4 and 0 <= t.low <= t.median <= t.high for t in got.values())
+    got = timing.take_turns(cases, clock=CLOCK, rounds=9, block=0.0)
+    warm, rounds = order[:4], ["".join(order[i : i + 2]) for i in range(4, len(order), 2)]
+    assert "".join(warm) == "aabb" and len(rounds) == 9 and set(rounds) == {"ab", "ba"} and set(got) == {"a", "b"}
+    assert all(t.rounds == 9 and 0 <= t.low <= t.median <= t.high for t in got.values())
     assert "c fails: RuntimeError: no such thing" in capsys.readouterr().err
 
 
