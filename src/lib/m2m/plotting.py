@@ -158,7 +158,8 @@ def slider(frames: Mapping[str, Sequence], *, name: str, title: str, start: int 
     result.frames = [go.Frame(data=traces, name=label) for label, traces in frames.items()]
     jump = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
     steps = [{"label": label, "method": "animate", "args": [[label], jump]} for label in labels]
-    below = 70 if "xaxis_title" in layout else 45  # room for the axis and its title above the slider
+    titled = any(key.startswith("xaxis") and ("title" in key or "title" in value) for key, value in layout.items())
+    below = 70 if titled else 45  # room for the axis and its title above the slider
     result.update_layout(
         sliders=[{"active": start, "steps": steps, "currentvalue": {"prefix": f"{name}: "}, "pad": {"t": below}, "len": 0.95}],
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"} | layout.get("legend", {}),
@@ -209,7 +210,14 @@ _TEMPLATE = go.layout.Template(layout={
 _HTML = """<div id="{id}" class="plotly-figure" role="img" aria-label="{alt}" style="height:{height}px"></div>
 <script>(() => {{
   const figure = {json};
-  const draw = () => Plotly.newPlot("{id}", {{...figure, config: {{responsive: true, displaylogo: false}}}});
+  const draw = () => {{
+    const title = figure.layout.title;  // on a phone a title needs two lines
+    if (title && document.getElementById("{id}").clientWidth < 500) {{
+      title.text = title.text.replace(/(.{{30,45}})\\s+/g, "$1<br>");
+      title.font = {{size: 12}};
+    }}
+    Plotly.newPlot("{id}", {{...figure, config: {{responsive: true, displaylogo: false}}}});
+  }};
   const start = () => {{
     if (window.Plotly) return draw();
     const script = document.createElement("script");
