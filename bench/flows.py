@@ -51,7 +51,7 @@ def with_torch(module: nn.Module, log_prob: Callable[[Tensor], Tensor], sample: 
     return Model(sum(p.numel() for p in parameters), torch.no_grad()(log_prob), step, sample and torch.no_grad()(sample))
 
 
-# --- One function for each library: dim, layers, hidden units, device -> its flow ----------------------------------------------
+# --- One function for each library: dim, layers, hidden units, device -> its flow ---------------------------------------------
 
 
 def m2m(dim: int, layers: int, hidden: list[int], device: torch.device) -> Model:
@@ -97,7 +97,9 @@ def normflows(dim: int, layers: int, hidden: list[int], device: torch.device) ->
     chain = []
     for _ in range(layers):
         # As it is, its density takes D passes and its samples one, as in IAF; `Reverse` makes it a MAF
-        layer = normflows.flows.MaskedAffineAutoregressive(dim, hidden[0], num_blocks=len(hidden) - 1, use_residual_blocks=False)
+        layer = normflows.flows.MaskedAffineAutoregressive(
+            dim, hidden[0], num_blocks=len(hidden) - 1, use_residual_blocks=False
+        )
         reverse = normflows.flows.Permute(dim)
         reverse.perm = reverse.inv_perm = torch.arange(dim).flip(0)
         chain += [normflows.flows.Reverse(layer), reverse]
@@ -130,17 +132,29 @@ def tfp(dim: int, layers: int, hidden: list[int], device: torch.device, xla: boo
     tensors = {}  # the same points in TensorFlow; its conversion is not what is measured
 
     def theirs(x: Tensor):
-        return tensors.setdefault(id(x), tf.constant(x.numpy()))
+        if id(x) not in tensors:
+            tensors[id(x)] = tf.constant(x.numpy())
+        return tensors[id(x)]
 
     # Reading a result waits for it
-    return Model(count, lambda x: log_prob(theirs(x)).numpy(), lambda x: gradients(theirs(x))[0].numpy(), lambda n: sample(n).numpy())
+    return Model(
+        count, lambda x: log_prob(theirs(x)).numpy(), lambda x: gradients(theirs(x))[0].numpy(), lambda n: sample(n).numpy()
+    )
 
 
 def tfp_xla(dim: int, layers: int, hidden: list[int], device: torch.device) -> Model:
     return tfp(dim, layers, hidden, device, xla=True)
 
 
-LIBRARIES = {"m2m": m2m, "m2m compiled": m2m_compiled, "zuko": zuko, "nflows": nflows, "normflows": normflows, "TFP": tfp, "TFP XLA": tfp_xla}
+LIBRARIES = {
+    "m2m": m2m,
+    "m2m compiled": m2m_compiled,
+    "zuko": zuko,
+    "nflows": nflows,
+    "normflows": normflows,
+    "TFP": tfp,
+    "TFP XLA": tfp_xla,
+}
 
 
 # --- Measuring ----------------------------------------------------------------------------------------------------------------
@@ -176,11 +190,16 @@ def table(rows: list[dict]) -> str:
     for dim in dict.fromkeys(row["dim"] for row in rows):
         here = [row for row in rows if row["dim"] == dim]
         operations = list(dict.fromkeys(row["operation"] for row in here))
-        lines += [f"\nD = {dim}, {here[0]['layers']} layers of {here[0]['hidden']}: milliseconds, median (quartiles) × time of m2m\n"]
+        lines += [
+            f"\nD = {dim}, {here[0]['layers']} layers of {here[0]['hidden']}: milliseconds, median (quartiles) × time of m2m\n"
+        ]
         lines += ["| library | parameters | " + " | ".join(operations) + " |", "|:--|--:|" + "--:|" * len(operations)]
         for library in dict.fromkeys(row["library"] for row in here):
             mine = {row["operation"]: row for row in here if row["library"] == library}
-            cells = [_cell(mine.get(o), next((r for r in here if r["library"] == "m2m" and r["operation"] == o), None)) for o in operations]
+            cells = [
+                _cell(mine.get(o), next((r for r in here if r["library"] == "m2m" and r["operation"] == o), None))
+                for o in operations
+            ]
             lines.append(f"| {library} | {next(iter(mine.values()))['parameters']:,} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -194,7 +213,11 @@ def _cell(row: dict | None, ours: dict | None) -> str:
 
 def _command(arguments: argparse.Namespace) -> str:
     """The command that gives these rows again; where they are written is left out."""
-    listed = lambda value: " ".join(f'"{v}"' if " " in str(v) else str(v) for v in (value if isinstance(value, list) else [value]))
+
+    def listed(value) -> str:
+        values = value if isinstance(value, list) else [value]
+        return " ".join(f'"{v}"' if " " in str(v) else str(v) for v in values)
+
     options = [f"--{name} {listed(value)}" for name, value in vars(arguments).items() if name != "out"]
     return " ".join(["python -m bench.flows", *options])
 
@@ -225,7 +248,8 @@ def main() -> None:
     }
     print(table(rows))
     counts = {dim: {row["parameters"] for row in rows if row["dim"] == dim} for dim in arguments.dims}
-    print("\n" + ("All have the same number of parameters." if all(len(c) == 1 for c in counts.values()) else "PARAMETERS DIFFER."))
+    same = all(len(c) == 1 for c in counts.values())
+    print("\n" + ("All have the same number of parameters." if same else "PARAMETERS DIFFER."))
     print("; ".join(f"{key} {value}" for key, value in {**about["machine"], **about["versions"]}.items()))
     if arguments.out:
         Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)

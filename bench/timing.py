@@ -110,8 +110,15 @@ def _timing(values: list[float]) -> Timing:
 
 def machine(device: torch.device) -> dict:
     """What the numbers were measured on."""
-    processor = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.processor())
-    described = {"processor": processor, "cores": os.cpu_count(), "system": platform.system(), "threads": torch.get_num_threads()}
+    processor = next(
+        (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.processor()
+    )
+    described = {
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "threads": torch.get_num_threads(),
+    }
     if hasattr(os, "getloadavg"):
         described["load"] = round(os.getloadavg()[0], 1)
     if device.type == "cuda":
@@ -132,7 +139,9 @@ def versions(*packages: str) -> dict[str, str]:
 
 def commit() -> str:
     """The commit that was measured, with a + if files differ from it."""
-    git = lambda *words: subprocess.run(["git", *words], capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
+    git = lambda *words: subprocess.run(
+        ["git", *words], capture_output=True, text=True, cwd=Path(__file__).parent
+    ).stdout.strip()
     return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--", "../src", ".") else "")
 
 

@@ -62,7 +62,20 @@ def test_everyone_gets_the_same_network_and_works(name):
 
 def test_the_command_writes_what_it_prints(tmp_path):
     out = tmp_path / "new" / "bench.json"
-    command = [sys.executable, "-m", "bench.flows", "--dims", "2", "--libraries", "m2m", "zuko", "--rounds", "3", "--out", str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.flows",
+        "--dims",
+        "2",
+        "--libraries",
+        "m2m",
+        "zuko",
+        "--rounds",
+        "3",
+        "--out",
+        str(out),
+    ]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout
     results = json.loads(out.read_text())
     assert {row["operation"] for row in results["rows"]} == {"log_prob, 1,000", "training step, 256", "sampling, 10,000"}

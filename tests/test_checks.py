@@ -28,7 +28,12 @@ def test_equivariance():
     cubes = lambda x: x * x.square().sum(-1, keepdim=True)
     assert checks.equivariance_error(centred, X, **SEED) < 1e-14
     assert checks.equivariance_error(cubes, X, **SEED) < 1e-13
-    for broken in (lambda x: x.abs(), lambda x: x + AXIS, lambda x: x * x.new_tensor([1.0, 1.0, 1.01]), lambda x: centred(x)[:, [1, 0, 2]]):
+    for broken in (
+        lambda x: x.abs(),
+        lambda x: x + AXIS,
+        lambda x: x * x.new_tensor([1.0, 1.0, 1.01]),
+        lambda x: centred(x)[:, [1, 0, 2]],
+    ):
         assert checks.equivariance_error(broken, X, **SEED) > 1e-3
 
 
@@ -156,7 +161,12 @@ def printed(capsys):
 def test_a_claim_that_holds_prints_one_line_that_the_claims_page_reads(capsys):
     checks.claim("two_moons.gap", "held-out NLL within 0.08 nats", value=0.071449, holds=True)
     got = printed(capsys)
-    assert (got.name, got.verdict, got.statement, got.value) == ("two_moons.gap", "holds", "held-out NLL within 0.08 nats", "0.07145")
+    assert (got.name, got.verdict, got.statement, got.value) == (
+        "two_moons.gap",
+        "holds",
+        "held-out NLL within 0.08 nats",
+        "0.07145",
+    )
     assert (got.run, got.literature) == ("live", None)
 
 
@@ -166,7 +176,9 @@ def test_a_claim_with_everything(capsys):
     assert (got.value, got.run, got.literature) == ("3 of 3", "long run", "told the other way round")
 
 
-@pytest.mark.parametrize("value", [torch.tensor(0.25), torch.tensor(0.25, dtype=torch.float64), numpy.float32(0.25), numpy.float64(0.25), 0.25])
+@pytest.mark.parametrize(
+    "value", [torch.tensor(0.25), torch.tensor(0.25, dtype=torch.float64), numpy.float32(0.25), numpy.float64(0.25), 0.25]
+)
 def test_numbers_of_any_library_print_alike(value, capsys):
     checks.claim("a.b", "small", value=value, holds=value < 1)
     assert printed(capsys).value == "0.25"
@@ -187,9 +199,17 @@ def test_a_claim_that_does_not_hold_raises_and_prints_nothing(holds, capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [dict(name="a b"), dict(name=""), dict(statement="p(x|y)"), dict(statement="two\nlines"), dict(statement=" "), dict(value="1 | 2"),
-     dict(literature="said | so"), dict(value="1\n2")],
-)  # fmt: skip
+    [
+        dict(name="a b"),
+        dict(name=""),
+        dict(statement="p(x|y)"),
+        dict(statement="two\nlines"),
+        dict(statement=" "),
+        dict(value="1 | 2"),
+        dict(value="1\n2"),
+        dict(literature="said | so"),
+    ],
+)
 def test_a_line_that_could_not_be_read_back_is_refused(arguments, capsys):
     (what, text), *_ = arguments.items()
     with pytest.raises(ValueError, match=re.escape(f"claim: got {what}={text!r}, expected one line of text without '|'")):

@@ -211,7 +211,11 @@ def test_slider_has_a_step_for_each_frame_and_starts_where_told():
 def test_slider_takes_numbers_for_labels():
     # Plotly's animate looks a frame up by its name, which is text
     figure = plotting.slider(frames([0.0, 0.5]), name="t", title="Numbers")
-    assert [frame.name for frame in figure.frames] == ["0.0", "0.5"] == [step.args[0][0] for step in figure.layout.sliders[0].steps]
+    assert (
+        [frame.name for frame in figure.frames]
+        == ["0.0", "0.5"]
+        == [step.args[0][0] for step in figure.layout.sliders[0].steps]
+    )
 
 
 @pytest.mark.parametrize("wrong", [{}, {"a": [plotting.go.Scatter()], "b": []}])
@@ -277,7 +281,9 @@ def test_the_id_depends_on_the_content_alone():
 
 
 def test_numbers_are_rounded_and_those_that_are_none_become_gaps():
-    figure = plotting.figure([plotting.go.Scatter(x=[1, 123456789, 3], y=numpy.array([1 / 3, math.nan, 1.23456e-7]))], title="Numbers")
+    figure = plotting.figure(
+        [plotting.go.Scatter(x=[1, 123456789, 3], y=numpy.array([1 / 3, math.nan, 1.23456e-7]))], title="Numbers"
+    )
     data, page = bundle(figure)
     assert data["data"][0]["y"] == [0.3333, None, 1.235e-7] and data["data"][0]["x"] == [1, 123456789, 3]
     assert "NaN" not in page and figure.data[0].y[0] == 1 / 3, "the figure itself keeps its digits"
@@ -285,13 +291,28 @@ def test_numbers_are_rounded_and_those_that_are_none_become_gaps():
 
 @pytest.mark.parametrize(
     "title",
-    ['</script><script>alert("x")</script>', "<!--<script>", "a < b & c > d", 'say "yes"', "{braces} {0}", "nats · Å", "<b>bold</b>", "it's"],
+    [
+        '</script><script>alert("x")</script>',
+        "<!--<script>",
+        "a < b & c > d",
+        'say "yes"',
+        "{braces} {0}",
+        "nats · Å",
+        "<b>bold</b>",
+        "it's",
+    ],
 )
 def test_any_title_is_harmless(title):
     data, page = bundle(plotting.figure(title=title))
     parsed = Page(page)
     assert [tag for tag, _ in parsed.elements] == ["div", "script"], "the title has become elements"
-    assert parsed.elements[0][1]["aria-label"] == title and set(parsed.elements[0][1]) == {"id", "class", "role", "aria-label", "style"}
+    assert parsed.elements[0][1]["aria-label"] == title and set(parsed.elements[0][1]) == {
+        "id",
+        "class",
+        "role",
+        "aria-label",
+        "style",
+    }
     assert figure_in(page)["layout"]["title"]["text"] == title == data["layout"]["title"]["text"]
     (script,) = parsed.scripts
     assert "<" not in script.split("const draw")[0]
@@ -300,7 +321,7 @@ def test_any_title_is_harmless(title):
 def test_alternative_text_other_than_the_title(monkeypatch):
     figure = plotting.figure(title="Short")
     monkeypatch.setattr(type(figure), "show", lambda self: None)
-    plotting.show(figure, alt="A longer \"description\"")
+    plotting.show(figure, alt='A longer "description"')
     _, page = bundle(figure)
     assert Page(page).elements[0][1]["aria-label"] == 'A longer "description"'
 

@@ -51,7 +51,9 @@ def test_density_against_a_plain_sum_over_the_arcs(noise):
 @pytest.mark.parametrize("noise", [0.001, 0.03, 0.05])
 def test_the_nodes_suffice(noise):
     x = moons.sample(200, noise, generator=runtime.generator(0)).double()
-    torch.testing.assert_close(moons.log_prob(x, noise), moons.log_prob(x, noise, nodes=4 * math.ceil(6 / noise)), rtol=0, atol=1e-9)
+    torch.testing.assert_close(
+        moons.log_prob(x, noise), moons.log_prob(x, noise, nodes=4 * math.ceil(6 / noise)), rtol=0, atol=1e-9
+    )
 
 
 def test_density_has_the_symmetry_that_swaps_the_moons():
@@ -164,7 +166,9 @@ def test_distance_by_brute_force():
 
 
 def test_distances_known_by_geometry():
-    x = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, -0.5], [-1.0, -0.3], [0.0, 1.5], [2.0, 0.7], [0.5, 0.25]], dtype=torch.float64)
+    x = torch.tensor(
+        [[0.0, 0.0], [0.0, 1.0], [1.0, -0.5], [-1.0, -0.3], [0.0, 1.5], [2.0, 0.7], [0.5, 0.25]], dtype=torch.float64
+    )
     # Centre of the outer circle: the inner moon passes (0, 1/2) and comes nearer at its lower left
     expected = [math.hypot(1, 0.5) - 1, 0.0, 0.0, 0.3, 0.5, 0.2, 1 - math.hypot(0.5, 0.25)]
     torch.testing.assert_close(moons.distance_to_arcs(x), torch.tensor(expected, dtype=x.dtype))

@@ -10,9 +10,17 @@ from hypothesis import strategies as st
 from torch import nn
 
 from m2m import checks
-from m2m.flows import bijectors
-from m2m.flows.bijectors import AffineTransform, Coupling, Elementwise, Inverse, Linear, MaskedAutoregressive, Permutation
-from m2m.flows.bijectors import Sigmoid, SplineTransform
+from m2m.flows.bijectors import (
+    AffineTransform,
+    Coupling,
+    Elementwise,
+    Inverse,
+    Linear,
+    MaskedAutoregressive,
+    Permutation,
+    Sigmoid,
+    SplineTransform,
+)
 
 TRANSFORMS = {"affine": AffineTransform, "unbounded": lambda: AffineTransform(bound=None), "spline": SplineTransform}
 
@@ -32,7 +40,10 @@ def linear(dim):
 
 MAPS = {
     **{f"autoregressive {k}": lambda dim, t=t: MaskedAutoregressive(dim, [32, 16], t()) for k, t in TRANSFORMS.items()},
-    **{f"inverse autoregressive {k}": lambda dim, t=t: Inverse(MaskedAutoregressive(dim, [32], t())) for k, t in TRANSFORMS.items()},
+    **{
+        f"inverse autoregressive {k}": lambda dim, t=t: Inverse(MaskedAutoregressive(dim, [32], t()))
+        for k, t in TRANSFORMS.items()
+    },
     **{f"coupling {k}": lambda dim, t=t: Coupling(every_second(dim), [32], t()) for k, t in TRANSFORMS.items()},
     **{f"elementwise {k}": lambda dim, t=t: Elementwise(dim, t()) for k, t in TRANSFORMS.items()},
     "permutation": lambda dim: Permutation(torch.arange(dim).roll(1)),
@@ -126,7 +137,12 @@ def test_leading_dimensions(name, dim, shape):
 
 
 @settings(max_examples=40, deadline=None)
-@given(name=st.sampled_from(sorted(MAPS)), dim=st.integers(2, 7), shape=st.lists(st.integers(0, 3), max_size=3), seed=st.integers(0, 99))
+@given(
+    name=st.sampled_from(sorted(MAPS)),
+    dim=st.integers(2, 7),
+    shape=st.lists(st.integers(0, 3), max_size=3),
+    seed=st.integers(0, 99),
+)
 def test_any_bijector_any_shape(name, dim, shape, seed):
     bijector, z = make(name, dim, seed=seed), inputs(name, *shape, dim, seed=seed)
     x, log_det = bijector(z)
@@ -295,13 +311,22 @@ def test_autoregressive_agrees_with_zuko_on_the_same_network(dim):
 
 
 REFUSED = {
-    "order with a gap": (lambda: Permutation([0, 2]), r"Permutation: got \[0, 2\], expected each of the whole numbers 0 \.\. 1 once"),
+    "order with a gap": (
+        lambda: Permutation([0, 2]),
+        r"Permutation: got \[0, 2\], expected each of the whole numbers 0 \.\. 1 once",
+    ),
     "order that repeats": (lambda: Permutation([0, 0, 1]), r"Permutation: got \[0, 0, 1\], expected each"),
-    "order of fractions": (lambda: Permutation(torch.tensor([0.0, 1.0])), r"Permutation: got \[0\.0, 1\.0\], expected .* whole numbers"),
+    "order of fractions": (
+        lambda: Permutation(torch.tensor([0.0, 1.0])),
+        r"Permutation: got \[0\.0, 1\.0\], expected .* whole numbers",
+    ),
     "order in two dimensions": (lambda: Permutation(torch.tensor([[0, 1]])), r"Permutation: got \[\[0, 1\]\], expected"),
     "all kept": (lambda: Coupling([True, True]), r"Coupling: got keep=\[True, True\], expected .* some True and some False"),
     "none kept": (lambda: Coupling([False]), r"Coupling: got keep=\[False\], expected"),
-    "mask in two dimensions": (lambda: Coupling([[True, False]]), r"Coupling: got keep=\[\[True, False\]\], expected one flag per dim"),
+    "mask in two dimensions": (
+        lambda: Coupling([[True, False]]),
+        r"Coupling: got keep=\[\[True, False\]\], expected one flag per dim",
+    ),
     "singular": (lambda: Linear(2, torch.ones(2, 2)), r"Linear: got a singular weight .*expected an invertible one"),
     "nearly singular": (lambda: Linear(3, torch.outer(torch.rand(3), torch.rand(3))), r"Linear: got a singular weight"),
     "not a number": (lambda: Linear(1, torch.full((1, 1), math.nan)), r"Linear: got a singular weight"),

@@ -118,7 +118,9 @@ def test_a_linear_chain_is_a_normal_distribution(dim):
     # Five standard errors of the mean and of the entries of the covariance
     spread = exact.variance.sqrt()
     assert ((sample.mean(0) - exact.mean).abs() < 5 * spread / math.sqrt(len(sample))).all()
-    assert ((torch.cov(sample.T).reshape(dim, dim) - w @ w.T).abs() < 5 * math.sqrt(2 / len(sample)) * torch.outer(spread, spread)).all()
+    assert (
+        (torch.cov(sample.T).reshape(dim, dim) - w @ w.T).abs() < 5 * math.sqrt(2 / len(sample)) * torch.outer(spread, spread)
+    ).all()
 
 
 def test_standard_normal_agrees_with_torch():

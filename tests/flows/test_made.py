@@ -13,7 +13,18 @@ from torch.utils.flop_counter import FlopCounterMode
 from m2m import checks
 from m2m.flows import made
 
-SIZES = [(1, [4]), (1, [3, 5]), (2, [8]), (2, [16, 16]), (3, [2]), (6, [16, 16]), (6, [3]), (6, [5, 5]), (7, [16, 5, 9]), (20, [7, 30])]
+SIZES = [
+    (1, [4]),
+    (1, [3, 5]),
+    (2, [8]),
+    (2, [16, 16]),
+    (3, [2]),
+    (6, [16, 16]),
+    (6, [3]),
+    (6, [5, 5]),
+    (7, [16, 5, 9]),
+    (20, [7, 30]),
+]
 WIDE = [(dim, hidden) for dim, hidden in SIZES if min(hidden) >= dim - 1]
 
 

@@ -37,7 +37,9 @@ def test_metropolis_leaves_its_density_unchanged(step_size):
 
 def test_steps_that_are_always_accepted_do_change_it():
     x = draws(20_000, mean=1.0, sd=0.5)
-    after, accepted = stochastic.metropolis(x, lambda x: x.new_zeros(len(x)), steps=10, step_size=0.3, generator=runtime.generator(1))
+    after, accepted = stochastic.metropolis(
+        x, lambda x: x.new_zeros(len(x)), steps=10, step_size=0.3, generator=runtime.generator(1)
+    )
     assert accepted == pytest.approx(1) and moments_off(after, 1.0, 0.5) > 50
 
 
@@ -60,7 +62,9 @@ def test_metropolis_balances_each_pair_of_regions():
 
 def test_metropolis_never_leaves_the_support_and_refuses_nan():
     square = lambda x: torch.where((x.abs() <= 1).all(1), 0.0, -math.inf)
-    after, accepted = stochastic.metropolis(torch.zeros(500, 2), square, steps=20, step_size=1.0, generator=runtime.generator(0))
+    after, accepted = stochastic.metropolis(
+        torch.zeros(500, 2), square, steps=20, step_size=1.0, generator=runtime.generator(0)
+    )
     assert (after.abs() <= 1).all() and 0 < accepted < 1
     hole = lambda x: torch.where(x[:, 0] > 0.5, math.nan, 0.0)
     after, _ = stochastic.metropolis(torch.zeros(500, 1), hole, steps=20, step_size=1.0, generator=runtime.generator(0))
@@ -95,7 +99,9 @@ def test_one_layer_weighs_by_the_ratio_of_the_densities():
 @pytest.mark.parametrize("layers", [1, 4, 20])
 def test_weights_give_the_targets_constant_and_mean(layers):
     target = normal(1.0, 0.5, scale=3.0)
-    x, log_weight = stochastic.sampling_layers(draws(20_000), normal(), target, layers=layers, steps=3, step_size=0.5, generator=runtime.generator(1))
+    x, log_weight = stochastic.sampling_layers(
+        draws(20_000), normal(), target, layers=layers, steps=3, step_size=0.5, generator=runtime.generator(1)
+    )
     w, error = log_weight.exp(), lambda values: values.std().item() / math.sqrt(len(values))
     assert abs(w.mean().item() - 3) < 4.5 * error(w)
     assert abs((w * x[:, 0]).mean().item() - 3 * 1.0) < 4.5 * error(w * x[:, 0])
@@ -114,7 +120,9 @@ def test_more_layers_make_the_weights_more_equal():
 
 
 def test_between_equal_densities_nothing_is_weighed():
-    x, log_weight = stochastic.sampling_layers(draws(10_000), normal(), normal(), layers=5, step_size=1.0, generator=runtime.generator(1))
+    x, log_weight = stochastic.sampling_layers(
+        draws(10_000), normal(), normal(), layers=5, step_size=1.0, generator=runtime.generator(1)
+    )
     assert (log_weight == 0).all() and moments_off(x, 0.0, 1.0) < 4.5
 
 

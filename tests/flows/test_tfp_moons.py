@@ -52,7 +52,12 @@ def test_the_same_weights_are_the_same_density(shape, dtype, precision):
     torch.testing.assert_close(ours, theirs, rtol=precision, atol=precision)
     # And the same samples from the same noise
     z = x.numpy()
-    torch.testing.assert_close(copy(x)[0].detach(), torch.from_numpy(distribution.bijector.forward(z).numpy()), rtol=10 * precision, atol=10 * precision)
+    torch.testing.assert_close(
+        copy(x)[0].detach(),
+        torch.from_numpy(distribution.bijector.forward(z).numpy()),
+        rtol=10 * precision,
+        atol=10 * precision,
+    )
 
 
 def test_a_copy_that_differs_in_its_conventions_is_told_apart(trained):
@@ -67,7 +72,9 @@ def test_a_copy_that_differs_in_its_conventions_is_told_apart(trained):
             part.transform = bijectors.AffineTransform()
     del unpermuted.chain[1]
     last = swapped.chain[0].net.layers[-1]
-    last.weight.data, last.bias.data = (p.reshape(2, 2, -1).flip(1).reshape(p.shape) for p in (last.weight.data, last.bias.data))
+    last.weight.data, last.bias.data = (
+        p.reshape(2, 2, -1).flip(1).reshape(p.shape) for p in (last.weight.data, last.bias.data)
+    )
     assert min(difference(copy) for copy in (bounded, unpermuted, swapped)) > 1e-2
 
 
@@ -124,5 +131,6 @@ def test_refused(x, arguments, message):
 
 
 def test_the_rest_of_the_library_does_not_load_tensorflow():
-    code = "import sys; from m2m import checks, plotting, training; from m2m.flows import flow, stochastic; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys; from m2m import checks, plotting, training; from m2m.flows import flow, stochastic;"
+    code += "sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
