@@ -1,0 +1,1 @@
+"""Message passing: graphs, the networks on them, and geometry in their messages."""
