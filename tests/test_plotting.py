@@ -335,3 +335,37 @@ def test_the_books_renderer_is_the_default_but_in_colab(monkeypatch):
         assert plotly.io.renderers.default == "colab"
     importlib.reload(plotting)
     assert plotly.io.renderers.default == "m2m"
+
+
+# Molecules
+
+
+METHANE = torch.tensor([6, 1, 1, 1, 1]), 0.63 * torch.tensor([[0.0, 0, 0], [1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+
+
+def test_bonds_are_found_from_distances():
+    assert plotting.bonds_of(*METHANE) == [(0, 1), (0, 2), (0, 3), (0, 4)]
+    assert plotting.bonds_of(METHANE[0], 2 * METHANE[1]) == []
+
+
+def test_a_molecule_is_drawn_with_all_its_atoms_and_bonds():
+    drawn = plotting.molecule({"methane": METHANE, "again": METHANE}, title="Methane")
+    bonds, atoms = drawn.data[:2]
+    assert list(zip(atoms.x, atoms.y, atoms.z)) == [tuple(row) for row in METHANE[1].tolist()]
+    assert list(atoms.text) == ["C 0", "H 1", "H 2", "H 3", "H 4"] and len(bonds.x) == 3 * 4
+    assert [trace.scene for trace in drawn.data] == ["scene", "scene", "scene2", "scene2"]
+
+
+def test_an_element_without_a_colour_and_atoms_without_positions():
+    with pytest.raises(ValueError, match=r"z: got the atomic numbers \[92\]"):
+        plotting.molecule_traces(torch.tensor([92]), torch.zeros(1, 3))
+    with pytest.raises(ValueError, match=r"x: got shape \(2, 3\), expected \(1, 3\)"):
+        plotting.molecule_traces(torch.tensor([1]), torch.zeros(2, 3))
+
+
+def test_a_slider_can_play():
+    frames = {str(k): [plotting.go.Scatter(x=[k], y=[k])] for k in range(3)}
+    played = plotting.slider(frames, name="time", title="It moves", play=50)
+    play, stop = played.layout.updatemenus[0].buttons
+    assert play.args[1]["frame"]["duration"] == 50 and list(stop.args[0]) == [None]
+    assert not plotting.slider(frames, name="time", title="It waits").layout.updatemenus

@@ -6,29 +6,21 @@ background, so they are legible on a light and on a dark page, and titles that s
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy
 import PIL.Image
 import plotly.graph_objects as go
-import plotly.io
 import torch
 from IPython.display import Image, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from plotly.io.base_renderers import MimetypeRenderer
-from plotly.offline import get_plotlyjs_version
 from torch import Tensor
 
-from m2m import runtime
+from m2m.rendering import PALETTE, BookRenderer  # importing it registers the renderer
 
-# Okabe & Ito's palette for colour-blind readers, without its yellow (too pale for lines on white)
-PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D"]
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY, GREY = PALETTE
 DENSITY_MAP = "Blues"
 
@@ -142,12 +134,22 @@ def figure(traces: Sequence = (), *, title: str, height: int = 420, **layout) ->
     return go.Figure(data=list(traces), layout={"title": {"text": title}, "height": height, **layout})
 
 
-def slider(frames: Mapping[str, Sequence], *, name: str, title: str, start: int = 0, height: int = 460, **layout) -> go.Figure:
+def slider(
+    frames: Mapping[str, Sequence],
+    *,
+    name: str,
+    title: str,
+    start: int = 0,
+    height: int = 460,
+    play: int | None = None,
+    **layout,
+) -> go.Figure:
     """A figure with a slider through frames.
 
     Args:
         frames: label on the slider -> the traces of that frame; the same kinds of traces, in the same order, in all.
         name: what the slider changes, shown before its value.
+        play: adds buttons that run through the frames, this many milliseconds each, and stop.
     """
     if not frames or len({len(traces) for traces in frames.values()}) != 1:
         counts = {label: len(traces) for label, traces in frames.items()}
@@ -165,6 +167,13 @@ def slider(frames: Mapping[str, Sequence], *, name: str, title: str, start: int 
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"} | layout.get("legend", {}),
         margin={"b": 20},
     )
+    if play:
+        on = {"mode": "immediate", "fromcurrent": True, "frame": {"duration": play, "redraw": True}, "transition": {"duration": 0}}
+        buttons = [{"label": "Play", "method": "animate", "args": [None, on]},
+                   {"label": "Stop", "method": "animate", "args": [[None], jump]}]  # fmt: skip
+        place = {"x": 0, "xanchor": "left", "y": 0, "yanchor": "top", "direction": "left", "pad": {"t": below + 22, "r": 10}}
+        result.update_layout(updatemenus=[{"type": "buttons", "showactive": False, "buttons": buttons, **place}])
+        result.layout.sliders[0].update(x=0.2, len=0.78)
     return result
 
 
@@ -197,71 +206,69 @@ def clouds(
     return result
 
 
-# --- How Plotly figures reach the page ------------------------------------------------------------------------------------
-
-_TEMPLATE = go.layout.Template(layout={
-    "colorway": PALETTE, "paper_bgcolor": "white", "plot_bgcolor": "white", "margin": {"l": 50, "r": 20, "t": 50, "b": 50},
-    "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#222222"}, "title": {"x": 0.02, "font": {"size": 15}},
-    "xaxis": {"gridcolor": "#e5e5e5", "zerolinecolor": "#cccccc"}, "yaxis": {"gridcolor": "#e5e5e5", "zerolinecolor": "#cccccc"},
-    "colorscale": {"sequential": "Blues"}, "legend": {"orientation": "h", "y": -0.15},
-})  # fmt: skip
-
-# The page has plotly.js itself, so nothing is requested there. A stored output in Colab has not, and fetches it.
-_HTML = """<div id="{id}" class="plotly-figure" role="img" aria-label="{alt}" style="height:{height}px"></div>
-<script>(() => {{
-  const figure = {json};
-  const draw = () => {{
-    const title = figure.layout.title;  // on a phone a title needs two lines
-    if (title && document.getElementById("{id}").clientWidth < 500) {{
-      title.text = title.text.replace(/(.{{30,45}})\\s+/g, "$1<br>");
-      title.font = {{size: 12}};
-    }}
-    Plotly.newPlot("{id}", {{...figure, config: {{responsive: true, displaylogo: false}}}});
-  }};
-  const start = () => {{
-    if (window.Plotly) return draw();
-    const script = document.createElement("script");
-    script.src = "https://cdn.plot.ly/plotly-{version}.min.js";
-    script.onload = draw;
-    document.head.append(script);
-  }};
-  document.readyState === "loading" ? document.addEventListener("DOMContentLoaded", start) : start();
-}})();</script>"""
+# Elements of the molecules in this book: symbol, colour (dark enough on white, apart for colour-blind readers), radius in A
+ELEMENTS = {1: ("H", "#BBBBBB", 0.31), 6: ("C", "#4D4D4D", 0.76), 7: ("N", "#0072B2", 0.71), 8: ("O", "#D55E00", 0.66),
+            9: ("F", "#009E73", 0.57)}  # fmt: skip
 
 
-def _rounded(value):
-    """Numbers to four digits, all that a picture shows; stored outputs are half the size."""
-    if isinstance(value, float):
-        return float(f"{value:.4g}") if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
-    return value
+def bonds_of(z: Tensor, x: Tensor) -> list[tuple[int, int]]:
+    """Pairs of atoms closer than 1.2 times the sum of their covalent radii (Cordero et al. 2008, doi:10.1039/b801115j).
+
+    Args:
+        z: atomic numbers (N,).
+        x: positions (N, 3) in A.
+    """
+    reach = torch.tensor([ELEMENTS[int(number)][2] for number in z])
+    near = torch.cdist(x.detach().cpu().double(), x.detach().cpu().double()) < 1.2 * (reach[:, None] + reach)
+    return [(i, j) for i, j in near.nonzero().tolist() if i < j]
 
 
-class BookRenderer(MimetypeRenderer):
-    """Emits a figure once for Jupyter (as data) and once for the page (as HTML that expects plotly.js to be there)."""
+def molecule_traces(
+    z: Tensor, x: Tensor, bonds: Sequence[tuple[int, int]] | None = None, text: Sequence[str] | None = None, scene: str = "scene"
+) -> list:
+    """A molecule as two Plotly traces, bonds and atoms, for `figure` or for a frame of `slider`.
 
-    def to_mimebundle(self, fig_dict: dict) -> dict:
-        # Through Plotly's own JSON, which turns arrays into lists
-        fig_dict = _rounded(json.loads(plotly.io.to_json(fig_dict, validate=False)))
-        layout = fig_dict["layout"]
-        title = layout.get("title", {}).get("text", "")
-        alt = (layout.get("meta") or {}).get("alt", title)
-        text = json.dumps(fig_dict, separators=(",", ":"))
-        html = _HTML.format(
-            id=f"figure-{hashlib.sha1(text.encode()).hexdigest()[:12]}",  # from the content, so a second run gives the same
-            alt=alt.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;"),
-            height=layout.get("height", 450),
-            json=text.replace("<", "\\u003c"),  # no text of the figure can end the script
-            version=get_plotlyjs_version(),
-        )
-        return {"application/vnd.plotly.v1+json": fig_dict, "text/html": html}
+    Args:
+        z: atomic numbers (N,).
+        x: positions (N, 3) in A.
+        bonds: pairs of atoms; by default those that are close enough.
+        text: what is shown when pointing at each atom; by default its element and number.
+    """
+    if unknown := set(z.tolist()) - set(ELEMENTS):
+        raise ValueError(f"z: got the atomic numbers {sorted(unknown)}, expected some of {sorted(ELEMENTS)}")
+    if tuple(x.shape) != (len(z), 3):
+        raise ValueError(f"x: got shape {tuple(x.shape)}, expected ({len(z)}, 3), a position for each atom")
+    bonds = bonds_of(z, x) if bonds is None else bonds
+    kinds = [ELEMENTS[int(number)] for number in z]
+    columns = [column.tolist() for column in x.detach().cpu().T]
+    lines = [[end for i, j in bonds for end in (column[i], column[j], None)] for column in columns]
+    marker = {
+        "color": [colour for _, colour, _ in kinds], "size": [8 + 16 * reach for *_, reach in kinds], "opacity": 1,
+        "line": {"color": "#222222", "width": 1},
+    }  # fmt: skip
+    names = text or [f"{symbol} {i}" for i, (symbol, *_) in enumerate(kinds)]
+    x_bond, y_bond, z_bond = lines
+    x_atom, y_atom, z_atom = columns
+    return [
+        go.Scatter3d(x=x_bond, y=y_bond, z=z_bond, mode="lines", scene=scene, hoverinfo="skip", showlegend=False,
+                     line={"color": "#888888", "width": 6}),
+        go.Scatter3d(x=x_atom, y=y_atom, z=z_atom, mode="markers", scene=scene, showlegend=False, marker=marker,
+                     text=list(names), hoverinfo="text"),
+    ]  # fmt: skip
 
 
-plotly.io.templates["m2m"] = _TEMPLATE
-plotly.io.templates.default = "m2m"
-if not runtime.in_colab():
-    plotly.io.renderers["m2m"] = BookRenderer()
-    plotly.io.renderers.default = "m2m"
+EMPTY_AXIS = {"showbackground": False, "showgrid": False, "zeroline": False, "showticklabels": False, "title": {"text": ""}}
+SCENE = {"aspectmode": "data", "dragmode": "orbit", "camera": {"eye": {"x": 0.9, "y": 0.9, "z": 0.6}},
+         "xaxis": EMPTY_AXIS, "yaxis": EMPTY_AXIS, "zaxis": EMPTY_AXIS}  # fmt: skip
+
+
+def molecule(molecules: Mapping[str, tuple[Tensor, Tensor]], *, title: str, height: int = 380) -> go.Figure:
+    """Named molecules (z (N,), x (N, 3) in A) side by side in 3-D, to turn; H grey, C dark, N blue, O orange, F green."""
+    result = figure(title=title, height=height)
+    for k, (name, (z, x)) in enumerate(molecules.items()):
+        scene = "scene" if k == 0 else f"scene{k + 1}"
+        result.add_traces(molecule_traces(z, x, scene=scene))
+        place = [k / len(molecules), (k + 1) / len(molecules)]
+        result.update_layout({scene: {**SCENE, "domain": {"x": place}}})
+        result.add_annotation(text=name, x=sum(place) / 2, y=0, xref="paper", yref="paper", showarrow=False, yanchor="top")
+    return result
