@@ -1,0 +1,366 @@
+"""All of QM9, from each form in which it is published, and the checks that tell a good file from a damaged one.
+
+- `read_qm9pack`: the package qm9pack 1.0.3 by QM9's first author, 130,831 molecules (`pip download qm9pack==1.0.3 --no-deps`);
+- `read_xyz`: `dsgdb9nsd.xyz.tar.bz2` (figshare 3195389), 133,885 molecules, of which 3,054 are to be left out;
+- `read_sdf`: `gdb9.sdf` with `gdb9.sdf.csv` (deepchem's `gdb9.tar.gz`), likewise with all 133,885;
+- `read_exclusions`: the 3,054 (figshare 3195404); `read_atoms`: energies of single atoms (figshare 3195395).
+
+Every reader takes a path: the authors publish no checksums, and only the package's was recorded by us (`QM9PACK_SHA256`).
+Every fault raises a ValueError that names the file and the line.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import torch
+
+from m2m.data.molecules import ATOMS, ELEMENTS, PROPERTIES, Molecules
+
+QM9PACK_SHA256 = "1d88c2988007c6778e717ee3224cf511bd60e10732ebe3b7ed500ea5af05c9f0"  # the wheel, as seen on 2026-11-21
+MOLECULES, EXCLUDED = 133_885, 3_054
+_COLUMNS = (
+    "RotA_GHz RotB_GHz RotC_GHz Dipole_debye Polarizability_bohr3 HOMO_au LUMO_au HOMO_LUMO_gap_au R2_bohr2 ZPVE_au "
+    "InternalEnergy_0K_au InternalEnergy_298K_au Enthalphy_298K_au GibbsFreeEnergy_298K_au Heatcapacity_Cv_cal_mol_K"
+).split()
+_SDF_NAMES = {"U0": "u0", "U": "u298", "H": "h298", "G": "g298", "Cv": "cv"}  # where they differ from PROPERTIES
+
+
+class Record(NamedTuple):
+    """One molecule as a file has it, and where."""
+
+    where: str
+    index: int
+    symbols: list[str]
+    x: list[list[float]]
+    y: list[float]
+    smiles: str
+
+
+# --- The three forms ------------------------------------------------------------------------------------------------------
+
+
+def read_qm9pack(path: str | Path) -> Molecules:
+    """The molecules of the package qm9pack, from its wheel or from the folder with its `qm9_part*.csv`; about half a minute."""
+    return collect(qm9pack_records(path))
+
+
+def read_xyz(path: str | Path, exclude: Collection[int] = ()) -> Molecules:
+    """The molecules of a `.tar.bz2` of `dsgdb9nsd_*.xyz`, of a folder of them, or of one such file.
+
+    Args:
+        exclude: indices to leave out, as `read_exclusions` gives them.
+    """
+    return collect(record for record in xyz_records(path) if record.index not in exclude)
+
+
+def read_sdf(sdf: str | Path, table: str | Path, exclude: Collection[int] = ()) -> Molecules:
+    """The molecules of `gdb9.sdf` (positions to 1e-4 angstrom) with the properties of `gdb9.sdf.csv`, columns found by name.
+
+    PyTorch Geometric and others keep these columns in another order, with A, B and C last: here they come first.
+    """
+    return collect(record for record in sdf_records(sdf, table) if record.index not in exclude)
+
+
+def read_exclusions(path: str | Path, expected: int | None = EXCLUDED) -> frozenset[int]:
+    """The indices in `uncharacterized.txt`, between its header and its footer: molecules whose geometry fell apart."""
+    found = []
+    for number, line in _numbered(path):
+        words = line.split()
+        if len(words) == 4 and words[0].isdigit():
+            found.append(int(words[0]))
+            _demand(1 <= found[-1] <= MOLECULES, f"{path}:{number}", f"got index {words[0]}, expected 1 to {MOLECULES}")
+        elif words and words[0].isdigit():
+            raise ValueError(f"{path}:{number}: got {len(words)} columns, expected index, two SMILES and a distance")
+    if len(set(found)) != (len(found) if expected is None else expected) or not found:
+        raise ValueError(
+            f"{path}: got {len(set(found))} indices, expected {expected or 'one or more, each once'}; is it truncated?"
+        )
+    return frozenset(found)
+
+
+def read_atoms(path: str | Path) -> dict[str, tuple[float, ...]]:
+    """The energies of single atoms in `atomref.txt` as a dict like `molecules.ATOMS`: name -> numbers of H, C, N, O, F in hartree."""
+    rows = {}
+    for number, line in _numbered(path):
+        words = line.split()
+        if words and words[0] in ELEMENTS:
+            where = f"{path}:{number}"
+            _demand(len(words) == 7, where, f"got {len(words)} columns, expected element, ZPVE, U0, U, H, G, Cv")
+            rows[words[0]] = [_number(word, where, name) for word, name in zip(words[2:6], ATOMS, strict=True)]
+    _demand(list(rows) == list(ELEMENTS), str(path), f"got elements {list(rows)}, expected {list(ELEMENTS)}")
+    return {name: tuple(row[k] for row in rows.values()) for k, name in enumerate(ATOMS)}
+
+
+def qm9pack_records(path: str | Path) -> Iterator[Record]:
+    """The rows of `qm9_part1.csv`, `qm9_part2.csv`, `qm9_part3.csv`; lists there are texts such as `[[0.,1.5],[...]]`."""
+    csv.field_size_limit(2**24)
+    for part in (1, 2, 3):
+        with _member(Path(path), f"qm9_part{part}.csv") as (file, name):
+            reader = csv.DictReader(line for line in file if line.strip())
+            missing = [
+                column
+                for column in ("Index", "SMILES", "Elements", "XYZ_Ang", *_COLUMNS)
+                if column not in (reader.fieldnames or ())
+            ]
+            _demand(not missing, f"{name}:1", f"got no column {', '.join(missing)}, expected the table of qm9pack 1.0.3")
+            for number, row in enumerate(reader, 1):
+                where = f"{name}: molecule {number}"
+                _demand(
+                    None not in row.values() and None not in row,
+                    where,
+                    f"got another number of columns, expected {len(reader.fieldnames)}",
+                )
+                flat = [_number(word, where, "XYZ_Ang") for word in re.sub(r"[\[\]]", "", row["XYZ_Ang"]).split(",")]
+                y = [_number(row[column], where, column) for column in _COLUMNS]
+                yield Record(
+                    where,
+                    _whole(row["Index"], where),
+                    re.findall(r"\w+", row["Elements"]),
+                    _rows(flat, where),
+                    y,
+                    row["SMILES"],
+                )
+
+
+def xyz_records(path: str | Path) -> Iterator[Record]:
+    """`dsgdb9nsd_*.xyz`: number of atoms; `gdb`, index, 15 properties; atoms with a charge; frequencies; SMILES; InChI."""
+    for name, text in _xyz_files(Path(path)):
+        lines = text.rstrip("\n").split("\n")
+        atoms = _whole(lines[0], f"{name}:1")
+        _demand(
+            len(lines) == atoms + 5,
+            f"{name}:{len(lines)}",
+            f"got {len(lines)} lines, expected {atoms + 5} for {atoms} atoms; is it truncated?",
+        )
+        head = lines[1].split()
+        _demand(
+            len(head) == 2 + len(PROPERTIES) and head[0] == "gdb",
+            f"{name}:2",
+            f"got {len(head)} columns, expected 'gdb', index, {len(PROPERTIES)} properties",
+        )
+        y = [_number(word, f"{name}:2", key) for word, key in zip(head[2:], PROPERTIES, strict=True)]
+        symbols, x = [], []
+        for number, line in enumerate(lines[2 : 2 + atoms], 3):
+            words = line.split()
+            _demand(len(words) == 5, f"{name}:{number}", f"got {len(words)} columns, expected element, x, y, z, charge")
+            symbols.append(words[0])
+            x.append([_number(word, f"{name}:{number}", "position") for word in words[1:4]])
+        smiles = lines[atoms + 3].split()
+        _demand(len(smiles) in (1, 2), f"{name}:{atoms + 4}", f"got {len(smiles)} columns, expected two SMILES")
+        yield Record(f"{name}:2", _whole(head[1], f"{name}:2"), symbols, x, y, smiles[0])
+
+
+def sdf_records(sdf: str | Path, table: str | Path) -> Iterator[Record]:
+    """The molecules of a V2000 file beside the rows of a table; both must name the same molecules in the same order."""
+    names = [_SDF_NAMES.get(name, name) for name in PROPERTIES]
+    with _opened(table) as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in ("mol_id", *names) if name not in (reader.fieldnames or ())]
+        _demand(not missing, f"{table}:1", f"got no column {', '.join(missing)}, expected those of gdb9.sdf.csv")
+        blocks = _sdf_blocks(sdf)
+        for number, row in enumerate(reader, 2):
+            where = f"{table}:{number}"
+            block = next(blocks, None)
+            _demand(
+                block is not None,
+                str(sdf),
+                f"got {number - 2} molecules, expected one for line {number} of {table}; is it truncated?",
+            )
+            title, symbols, x = block
+            _demand(
+                row["mol_id"] == title, where, f"got {row['mol_id']}, expected {title}, the molecule at this place in {sdf}"
+            )
+            y = [_number(row[name], where, name) for name in names]
+            yield Record(where, _whole(title.removeprefix("gdb_"), where), symbols, x, y, row.get("smiles") or "")
+        _demand(next(blocks, None) is None, str(table), f"got fewer rows than {sdf} has molecules; is it truncated?")
+
+
+def _sdf_blocks(path: str | Path) -> Iterator[tuple[str, list[str], list[list[float]]]]:
+    """Title, elements and positions of each molecule. Columns have fixed widths there and may touch one another."""
+    lines: list[str] = []
+    number = 0
+    for number, line in _numbered(path):
+        if line.strip() != "$$$$":
+            lines.append(line)
+            continue
+        first = number - len(lines)
+        _demand(
+            len(lines) > 3 and "V2000" in lines[3],
+            f"{path}:{first + 3}",
+            "got no line of counts with V2000, expected one in the fourth line",
+        )
+        atoms = _whole(lines[3][:3], f"{path}:{first + 3}")
+        _demand(len(lines) >= 4 + atoms, f"{path}:{number}", f"got {len(lines) - 4} lines, expected {atoms} atoms")
+        symbols, x = [], []
+        for k, atom in enumerate(lines[4 : 4 + atoms]):
+            where = f"{path}:{first + 4 + k}"
+            x.append([_number(atom[c : c + 10], where, "position") for c in (0, 10, 20)])
+            symbols.append(atom[31:34].strip())
+        yield lines[0].strip(), symbols, x
+        lines = []
+    _demand(
+        not any(line.strip() for line in lines),
+        f"{path}:{number}",
+        "the last molecule has no end ($$$$); is the file truncated?",
+    )
+
+
+# --- What every molecule must be --------------------------------------------------------------------------------------------
+
+
+def collect(records: Iterable[Record]) -> Molecules:
+    """The records, each checked, as one data set in their order."""
+    z, x, sizes, y, index, smiles = [], [], [], [], [], []
+    for record in records:
+        numbers = check(record)
+        z += numbers
+        x += record.x
+        sizes.append(len(numbers))
+        y.append(record.y)
+        index.append(record.index)
+        smiles.append(record.smiles)
+    if not sizes:
+        raise ValueError("records: got no molecule, expected one or more")
+    if len(set(index)) < len(index):
+        twice = next(i for i in index if index.count(i) > 1)
+        raise ValueError(f"records: got molecule {twice} more than once")
+    return Molecules(
+        torch.tensor(z), torch.tensor(x, dtype=torch.float64).float(), torch.tensor(sizes),
+        torch.tensor(y, dtype=torch.float64), torch.tensor(index), tuple(smiles))  # fmt: skip
+
+
+def check(record: Record) -> list[int]:
+    """Its atomic numbers, or a ValueError. Units are told by what holds for each molecule of QM9, with room to spare:
+
+    the nearest two atoms are 0.9 to 1.45 angstrom apart; gap = lumo - homo; H - U = kT at 298.15 K; and the energy of
+    atomisation is 0.08 to 0.25 hartree an atom.
+    """
+    where, y = record.where, dict(zip(PROPERTIES, record.y, strict=True))
+    unknown = sorted(set(record.symbols) - set(ELEMENTS))
+    _demand(not unknown, where, f"got element {', '.join(unknown)}, expected {', '.join(ELEMENTS)}")
+    _demand(
+        len(record.symbols) == len(record.x) > 1,
+        where,
+        f"got {len(record.symbols)} elements and {len(record.x)} positions, expected equally many",
+    )
+    nearest = min(math.dist(a, b) for k, a in enumerate(record.x) for b in record.x[:k])
+    _demand(
+        0.9 < nearest < 1.45,
+        where,
+        f"got two atoms {nearest:.3f} apart as the nearest, expected 0.9 to 1.45 angstrom; other units?",
+    )
+    gap = y["lumo"] - y["homo"]
+    _demand(
+        abs(y["gap"] - gap) < 2e-4 and gap < 1,
+        where,
+        f"got gap {y['gap']:g} and lumo - homo {gap:g}, expected them equal, in hartree",
+    )
+    _demand(
+        abs(y["H"] - y["U"] - 9.442e-4) < 2e-6,
+        where,
+        f"got H - U = {y['H'] - y['U']:g}, expected kT = 9.44e-4 hartree at 298.15 K; other units?",
+    )
+    single = sum(ATOMS["U0"][list(ELEMENTS).index(symbol)] for symbol in record.symbols)
+    share = (single - y["U0"]) / len(record.symbols)
+    _demand(
+        0.08 < share < 0.25,
+        where,
+        f"got U0 = {y['U0']:g}, {share:g} an atom below single atoms, expected 0.08 to 0.25 hartree; other units?",
+    )
+    return [ELEMENTS[symbol] for symbol in record.symbols]
+
+
+def _demand(holds: bool, where: str, message: str) -> None:
+    if not holds:
+        raise ValueError(f"{where}: {message}")
+
+
+def _number(text: str, where: str, what: str) -> float:
+    """A finite number; Mathematica's `1.5*^-6` means 1.5e-6."""
+    try:
+        value = float(text.strip().replace("*^", "e"))
+    except ValueError:
+        raise ValueError(f"{where}: got {text.strip()!r} as {what}, expected a number") from None
+    _demand(math.isfinite(value), where, f"got {text.strip()!r} as {what}, expected a finite number")
+    return value
+
+
+def _whole(text: str, where: str) -> int:
+    _demand(text.strip().isdigit(), where, f"got {text.strip()!r}, expected a whole number")
+    return int(text)
+
+
+def _rows(flat: list[float], where: str) -> list[list[float]]:
+    _demand(len(flat) % 3 == 0, where, f"got {len(flat)} coordinates, expected three for each atom")
+    return [flat[k : k + 3] for k in range(0, len(flat), 3)]
+
+
+# --- Files, folders, archives -----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[IO[str]]:
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            yield file
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a text file ({error})") from error
+
+
+def _numbered(path: str | Path) -> Iterator[tuple[int, str]]:
+    with _opened(path) as file:
+        for number, line in enumerate(file, 1):
+            yield number, line.rstrip("\r\n")
+
+
+@contextmanager
+def _member(path: Path, name: str) -> Iterator[tuple[IO[str], str]]:
+    """A table of qm9pack, in its wheel or in a folder, and how to call it in a message."""
+    if path.is_dir():
+        with _opened(path / name) as file:
+            yield file, str(path / name)
+        return
+    try:
+        with zipfile.ZipFile(path) as wheel, wheel.open(f"qm9pack/data/{name}") as member:
+            yield io.TextIOWrapper(member, encoding="utf-8", newline=""), f"{path}:{name}"
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: there is no such file; `pip download qm9pack==1.0.3 --no-deps` gets it") from None
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, OSError) as error:
+        raise ValueError(f"{path}: truncated, or not the wheel of qm9pack 1.0.3 ({error})") from error
+
+
+def _xyz_files(path: Path) -> Iterator[tuple[str, str]]:
+    if path.is_dir():
+        files = sorted(path.glob("dsgdb9nsd_*.xyz"))
+        _demand(bool(files), str(path), "got no file dsgdb9nsd_*.xyz, expected the folder of the unpacked archive")
+    elif path.suffix == ".xyz":
+        files = [path]
+    else:
+        yield from _tar_files(path)
+        return
+    for file in files:
+        with _opened(file) as opened:
+            yield str(file), opened.read().replace("\r\n", "\n")
+
+
+def _tar_files(path: Path) -> Iterator[tuple[str, str]]:
+    try:
+        with tarfile.open(path, "r|*") as archive:
+            for member in archive:
+                if member.isfile() and member.name.endswith(".xyz"):
+                    yield f"{path}:{member.name}", archive.extractfile(member).read().decode("utf-8")
+    except FileNotFoundError:
+        raise
+    except (tarfile.TarError, EOFError, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: truncated, or not a tar archive of xyz files ({error})") from error
