@@ -1,3 +1,7 @@
-from bench import flows
+import sys
 
-flows.main()
+from bench import flows, messages
+
+for _part in (flows, messages):
+    sys.argv = [sys.argv[0]]
+    _part.main()

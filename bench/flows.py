@@ -13,13 +13,11 @@ between its first two matrices; `sample` of normflows returns densities too.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from bench import timing  # before torch: sets the number of threads
+from bench import report, timing  # before torch: sets the number of threads
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +26,7 @@ from m2m.flows import flow
 
 SETTINGS = {2: (3, [128, 128], 10_000), 6: (5, [256, 256], 10_000), 63: (5, [512, 512], 1_000)}
 DENSITY, STEP = 1000, 256
+PACKAGES = ("torch", "zuko", "nflows", "normflows", "tensorflow", "tensorflow-probability")
 
 
 @dataclass
@@ -197,29 +196,11 @@ def table(rows: list[dict]) -> str:
         for library in dict.fromkeys(row["library"] for row in here):
             mine = {row["operation"]: row for row in here if row["library"] == library}
             cells = [
-                _cell(mine.get(o), next((r for r in here if r["library"] == "m2m" and r["operation"] == o), None))
+                report.cell(mine.get(o), next((r for r in here if r["library"] == "m2m" and r["operation"] == o), None))
                 for o in operations
             ]
             lines.append(f"| {library} | {next(iter(mine.values()))['parameters']:,} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _cell(row: dict | None, ours: dict | None) -> str:
-    if row is None:
-        return "-"
-    ratio = f" ×{row['median'] / ours['median']:.2f}" if ours else ""
-    return f"{row['median']:.3g} ({row['low']:.3g} to {row['high']:.3g}){ratio}"
-
-
-def _command(arguments: argparse.Namespace) -> str:
-    """The command that gives these rows again; where they are written is left out."""
-
-    def listed(value) -> str:
-        values = value if isinstance(value, list) else [value]
-        return " ".join(f'"{v}"' if " " in str(v) else str(v) for v in values)
-
-    options = [f"--{name} {listed(value)}" for name, value in vars(arguments).items() if name != "out"]
-    return " ".join(["python -m bench.flows", *options])
 
 
 def main() -> None:
@@ -239,21 +220,11 @@ def main() -> None:
     rows = []
     for dim in arguments.dims:
         rows += measure(dim, arguments.libraries, device, arguments.rounds, arguments.budget)
-    about = {
-        "command": _command(arguments),
-        "commit": timing.commit(),
-        "clock": "processor time" if device.type == "cpu" else "wall time",
-        "machine": timing.machine(device),
-        "versions": timing.versions("torch", "zuko", "nflows", "normflows", "tensorflow", "tensorflow-probability"),
-    }
     print(table(rows))
     counts = {dim: {row["parameters"] for row in rows if row["dim"] == dim} for dim in arguments.dims}
     same = all(len(c) == 1 for c in counts.values())
     print("\n" + ("All have the same number of parameters." if same else "PARAMETERS DIFFER."))
-    print("; ".join(f"{key} {value}" for key, value in {**about["machine"], **about["versions"]}.items()))
-    if arguments.out:
-        Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(arguments.out).write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    report.write(arguments.out, rows, command=report.command("bench.flows", arguments), device=device, packages=PACKAGES)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench import flows, timing  # noqa: E402
+from bench import flows, messages, timing  # noqa: E402
 
 CLOCK = timing.Clock(torch.device("cpu"))
 
@@ -84,3 +85,42 @@ def test_the_command_writes_what_it_prints(tmp_path):
     assert str(ROOT) not in out.read_text() and str(tmp_path) not in out.read_text()
     for row in results["rows"]:
         assert f"{row['median']:.3g} ({row['low']:.3g} to {row['high']:.3g})" in printed
+
+
+# Messages
+
+
+@pytest.mark.parametrize("part", ["search", "schnet", "egnn", "simulator"])
+def test_the_cases_of_part_two_run(part):
+    for task, cases in messages.PARTS[part](torch.device("cpu")).items():
+        if "20 particles" in task or "20,000" in task or "scikit-learn" in cases and "2,048" in task:
+            continue
+        for call in cases.values():
+            call()
+
+
+def test_peers_find_the_same_neighbours():
+    x = torch.rand(300, 3, dtype=torch.float64)
+    cases = messages.within(x, 0.2)
+    pairs = lambda edges: {tuple(edge) for edge in edges}
+    assert pairs(cases["m2m"]().T.tolist()) == pairs(cases["scipy"]()[0].tolist())
+    senders = messages.k_nearest(x, 5)
+    assert numpy.array_equal(senders["m2m"]()[1].reshape(300, 5).numpy(), senders["scipy"]()[0])
+
+
+def test_the_loop_is_the_simulator():
+    x, v, q = messages.particles.start(3, 5, generator=torch.Generator().manual_seed(0))
+    ours = messages.particles.simulate(x, v, q, 100)[0][:, 0]
+    loop = numpy.stack([messages.one_by_one(*state, 100) for state in zip(x.numpy(), v.numpy(), q.numpy())])
+    assert numpy.abs(ours.numpy() - loop).max() < 1e-10
+    assert numpy.abs(messages.one_by_one(x[0].numpy(), v[0].numpy(), -q[0].numpy(), 100) - loop[0]).max() < 1e-10  # charges squared
+    assert numpy.abs(messages.one_by_one(x[0].numpy(), -v[0].numpy(), q[0].numpy(), 100) - loop[0]).max() > 0.01
+
+
+def test_egnn_as_printed_is_the_same_function():
+    printed, ours = messages.as_printed()(8, 2, 1), messages.egnn.EGNN(8, 2, 1)
+    printed.load_state_dict(ours.state_dict())
+    x, v = torch.randn(5, 3), torch.randn(5, 3)
+    edges = messages.graph.complete(torch.zeros(5, dtype=torch.int64))
+    a = torch.randn(20, 1)
+    assert torch.allclose(printed(x, v, edges, a)[0], ours(x, v, edges, a)[0], atol=1e-6)
