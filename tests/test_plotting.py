@@ -344,7 +344,7 @@ METHANE = torch.tensor([6, 1, 1, 1, 1]), 0.63 * torch.tensor([[0.0, 0, 0], [1, 1
 
 
 def test_bonds_are_found_from_distances():
-    assert plotting.bonds_of(*METHANE) == [(0, 1), (0, 2), (0, 3), (0, 4)]
+    assert plotting.bonds_of(*METHANE) == [[0, 1], [0, 2], [0, 3], [0, 4]]
     assert plotting.bonds_of(METHANE[0], 2 * METHANE[1]) == []
 
 

@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from m2m.data import molecules
 from m2m.rendering import PALETTE, BookRenderer  # importing it registers the renderer
 
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY, GREY = PALETTE
@@ -206,21 +207,14 @@ def clouds(
     return result
 
 
-# Elements of the molecules in this book: symbol, colour (dark enough on white, apart for colour-blind readers), radius in A
-ELEMENTS = {1: ("H", "#BBBBBB", 0.31), 6: ("C", "#4D4D4D", 0.76), 7: ("N", "#0072B2", 0.71), 8: ("O", "#D55E00", 0.66),
-            9: ("F", "#009E73", 0.57)}  # fmt: skip
+# Elements of the molecules in this book: symbol and colour, dark enough on white and apart for colour-blind readers
+ELEMENTS = {1: ("H", "#BBBBBB"), 6: ("C", "#4D4D4D"), 7: ("N", "#0072B2"), 8: ("O", "#D55E00"), 9: ("F", "#009E73")}
 
 
 def bonds_of(z: Tensor, x: Tensor) -> list[tuple[int, int]]:
-    """Pairs of atoms closer than 1.2 times the sum of their covalent radii (Cordero et al. 2008, doi:10.1039/b801115j).
-
-    Args:
-        z: atomic numbers (N,).
-        x: positions (N, 3) in A.
-    """
-    reach = torch.tensor([ELEMENTS[int(number)][2] for number in z])
-    near = torch.cdist(x.detach().cpu().double(), x.detach().cpu().double()) < 1.2 * (reach[:, None] + reach)
-    return [(i, j) for i, j in near.nonzero().tolist() if i < j]
+    """Pairs i < j of atoms that `molecules.bonded` joins, for atomic numbers z (N,) and positions x (N, 3) in angstrom."""
+    pairs = torch.triu_indices(len(z), len(z), 1)
+    return pairs[:, molecules.bonded(z, x, pairs)].T.tolist()
 
 
 def molecule_traces(
@@ -238,15 +232,17 @@ def molecule_traces(
         raise ValueError(f"z: got the atomic numbers {sorted(unknown)}, expected some of {sorted(ELEMENTS)}")
     if tuple(x.shape) != (len(z), 3):
         raise ValueError(f"x: got shape {tuple(x.shape)}, expected ({len(z)}, 3), a position for each atom")
+    z, x = z.cpu(), x.detach().cpu()
     bonds = bonds_of(z, x) if bonds is None else bonds
     kinds = [ELEMENTS[int(number)] for number in z]
-    columns = [column.tolist() for column in x.detach().cpu().T]
+    columns = [column.tolist() for column in x.T]
     lines = [[end for i, j in bonds for end in (column[i], column[j], None)] for column in columns]
     marker = {
-        "color": [colour for _, colour, _ in kinds], "size": [8 + 16 * reach for *_, reach in kinds], "opacity": 1,
+        "color": [colour for _, colour in kinds], "size": [8 + 16 * molecules.RADII[int(number)] for number in z],
+        "opacity": 1,
         "line": {"color": "#222222", "width": 1},
     }  # fmt: skip
-    names = text or [f"{symbol} {i}" for i, (symbol, *_) in enumerate(kinds)]
+    names = text or [f"{symbol} {i}" for i, (symbol, _) in enumerate(kinds)]
     x_bond, y_bond, z_bond = lines
     x_atom, y_atom, z_atom = columns
     return [
@@ -262,13 +258,13 @@ SCENE = {"aspectmode": "data", "dragmode": "orbit", "camera": {"eye": {"x": 0.9,
          "xaxis": EMPTY_AXIS, "yaxis": EMPTY_AXIS, "zaxis": EMPTY_AXIS}  # fmt: skip
 
 
-def molecule(molecules: Mapping[str, tuple[Tensor, Tensor]], *, title: str, height: int = 380) -> go.Figure:
+def molecule(shown: Mapping[str, tuple[Tensor, Tensor]], *, title: str, height: int = 380) -> go.Figure:
     """Named molecules (z (N,), x (N, 3) in A) side by side in 3-D, to turn; H grey, C dark, N blue, O orange, F green."""
     result = figure(title=title, height=height)
-    for k, (name, (z, x)) in enumerate(molecules.items()):
+    for k, (name, (z, x)) in enumerate(shown.items()):
         scene = "scene" if k == 0 else f"scene{k + 1}"
         result.add_traces(molecule_traces(z, x, scene=scene))
-        place = [k / len(molecules), (k + 1) / len(molecules)]
+        place = [k / len(shown), (k + 1) / len(shown)]
         result.update_layout({scene: {**SCENE, "domain": {"x": place}}})
         result.add_annotation(text=name, x=sum(place) / 2, y=0, xref="paper", yref="paper", showarrow=False, yanchor="top")
     return result
