@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 SHIPPED = Path(__file__).parent / "files" / "qm9_10k.npz"
+TWINS = SHIPPED.with_name("qm9_twins.npz")  # pairs that stand side by side, with other bonds and the same refined colours
 GRID = 5e-4  # angstrom; rounding moves an atom by at most 2.5e-4 along an axis
 ELEMENTS = {"H": 1, "C": 6, "N": 7, "O": 8, "F": 9}
 
@@ -251,10 +252,11 @@ def from_counts(counts: Tensor, weights: Tensor) -> Tensor:
     return counts @ weights[:-1] + weights[-1]
 
 
-def bonded(z: Tensor, x: Tensor, edge_index: Tensor, tolerance: float = 1.3) -> Tensor:
+def bonded(z: Tensor, x: Tensor, edge_index: Tensor, tolerance: float = 1.15) -> Tensor:
     """Which of the pairs (2, E) of atoms are joined by a bond: nearer than `tolerance` times the sum of their covalent radii, (E,).
 
-    The usual rule of molecule viewers. It knows no double bonds, and is a convention, not part of the data.
+    A rule, not data: it knows no double bonds. Molecule viewers use 1.3, which in QM9's cages joins carbons that only face each
+    other, in one molecule of eighteen; with 1.15 the number of heavy bonds is that of the SMILES in all but 2 of 10,000.
     """
     radius = _table(RADII, x.dtype, 0.0).to(z.device)[z]
     i, j = edge_index
