@@ -84,20 +84,22 @@ def filters(kind: str, n: int, size: int) -> Tensor:
 
 
 def ring_harmonics(size: int, angle: float = 0.0, width: float = 0.6) -> Tensor:
-    """Smooth filters of unit norm, turned by an angle in degrees: (P, size, size), P = 1, 6, 13, ... for size 1, 3, 5, ...
+    """Smooth filters, turned by an angle in degrees: (P, size, size), P = 1, 6, 13, ... for size 1, 3, 5, ...
 
-    Ring j is exp(-(r - j)^2 / 2 width^2), with frequencies m = 0 .. j + 1 (ring 0: m = 0 alone): more would alias.
+    Ring j is exp(-(r - j)^2 / 2 width^2), with frequencies m = 0 .. j + 1 (ring 0: m = 0 alone): more would alias. Cosine and
+    sine of a frequency have one factor, so a turn mixes them by a rotation matrix at every pixel; their mean norm is 1.
     """
     r, phi = _polar(size)
     turned = phi - math.radians(angle)
     functions = []
     for j in range(size // 2 + 1):
         ring = torch.exp(-((r - j) ** 2) / (2 * width**2))
-        functions.append(ring)
+        functions.append(ring / ring.norm())
         for m in range(1, j + 2 if j else 1):
             # The angle is not defined at the centre: a harmonic that is not zero there would not turn
-            functions += [ring * (r > 0) * wave(m * turned) for wave in (torch.cos, torch.sin)]
-    return torch.stack([f / f.norm() for f in functions]).float()
+            around = ring * (r > 0)
+            functions += [2**0.5 * around / around.norm() * wave(m * turned) for wave in (torch.cos, torch.sin)]
+    return torch.stack(functions).float()
 
 
 def _polar(size: int) -> tuple[Tensor, Tensor]:

@@ -102,7 +102,7 @@ def relative(elements: Elements, edge_index: Tensor, chart: str = "log", unit: f
 
 
 def neighbours(elements: Elements, cutoff: float, batch: Tensor | None = None) -> Tensor:
-    """edge_index (2, E) between elements whose *points* are nearer than `cutoff`, each element's own (i, i) among them.
+    """Edges (2, E) between elements whose *points* are nearer than `cutoff`, (i, i) among them; by receiver, then sender.
 
     Args:
         batch: graph number of each point (N,), not decreasing.
@@ -110,7 +110,7 @@ def neighbours(elements: Elements, cutoff: float, batch: Tensor | None = None) -
     batch = None if batch is None else batch[elements.point]
     loops = torch.arange(len(elements), device=elements.x.device).expand(2, -1)
     edge_index = torch.cat([graph.radius(elements.x, cutoff, batch), loops], 1)
-    return edge_index[:, torch.sort(edge_index[0], stable=True).indices]
+    return edge_index[:, (edge_index[0] * len(elements) + edge_index[1]).argsort()]
 
 
 def sample(edge_index: Tensor, keep: int, generator: torch.Generator | None = None) -> Tensor:
