@@ -7,7 +7,8 @@ Four networks of one interface, for particles with positions x, velocities v and
 - `GNN`, plain messages over (x, v), equivariant to permutations only;
 - `Linear`, x + t v with a learned time t.
 
-`model(x, v, edge_index, a)` returns the new positions and velocities. All work in any dimension n of space.
+`model(x, v, edge_index, a)` returns positions and velocities a fixed time later. Before training all are close to free flight,
+x + time v: each layer covers its share of the time. All work in any dimension n of space.
 """
 
 from __future__ import annotations
@@ -79,6 +80,8 @@ class Layer(nn.Module):
         self.total = total
         nn.init.xavier_uniform_(self.phi_x[-1].weight, gain=0.001)  # first steps are small: x' near x + phi_v v
         nn.init.zeros_(self.phi_x[-1].bias)
+        if velocity:
+            nn.init.ones_(self.phi_v[-1].bias)  # v' near v, as in free flight
 
     def forward(
         self, f: Tensor, x: Tensor, edge_index: Tensor, v: Tensor | None = None, a: Tensor | None = None
@@ -105,54 +108,62 @@ class Layer(nn.Module):
 
 
 class EGNN(nn.Module):
-    """Layers of equivariant messages, begun with the speeds |v_i| as features."""
+    """Layers of equivariant messages, begun with the speeds |v_i| as features.
 
-    def __init__(self, channels: int = 64, layers: int = 4, edges: int = 1, *, gate: bool = False):
+    The authors multiply the first velocity in every layer; here each layer hands its own to the next, as a particle does.
+    """
+
+    def __init__(self, channels: int = 64, layers: int = 4, edges: int = 1, *, gate: bool = False, time: float = 1.0):
         super().__init__()
+        self.share = time / layers
         self.embed = nn.Linear(1, channels)
         self.layers = nn.ModuleList(Layer(channels, edges, gate=gate) for _ in range(layers))
 
     def forward(self, x: Tensor, v: Tensor, edge_index: Tensor, a: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """x, v (N, n), edge_index (2, E), a (E, A) -> the new x and v."""
         check(x, v, edge_index, a, self.layers[0].first.parts[2] - 1)
-        f = self.embed(graph.norm(v)[:, None])
+        f, v = self.embed(graph.norm(v)[:, None]), self.share * v
         for layer in self.layers:
             f, x, v = layer(f, x, edge_index, v, a)
-        return x, v
+        return x, v / self.share
 
 
 class RadialField(nn.Module):
     """x_i' = x_i + v_i', v_i' = phi_v(|v_i|) v_i + mean_j phi_x(d_ij, a_ij) r_ij, in several layers."""
 
-    def __init__(self, channels: int = 64, layers: int = 4, edges: int = 1):
+    def __init__(self, channels: int = 64, layers: int = 4, edges: int = 1, *, time: float = 1.0):
         super().__init__()
+        self.share = time / layers
         self.phi_x = nn.ModuleList(mlp(1 + edges, channels, 1) for _ in range(layers))
         self.phi_v = nn.ModuleList(mlp(1, channels, 1) for _ in range(layers))
         for phi in self.phi_x:
             nn.init.xavier_uniform_(phi[-1].weight, gain=0.001)
             nn.init.zeros_(phi[-1].bias)
+        for phi in self.phi_v:
+            nn.init.ones_(phi[-1].bias)
 
     def forward(self, x: Tensor, v: Tensor, edge_index: Tensor, a: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """x, v (N, n), edge_index (2, E), a (E, A) -> the new x and v."""
         check(x, v, edge_index, a, self.phi_x[0][0].in_features - 1)
-        speed = graph.norm(v)[:, None]
+        speed, v = graph.norm(v)[:, None], self.share * v
         for phi_x, phi_v in zip(self.phi_x, self.phi_v, strict=True):
             r = graph.vectors(x, edge_index)
             distance = graph.norm(r)[:, None]
             weight = phi_x(distance if a is None else torch.cat([distance, a], -1))
             v = phi_v(speed) * v + graph.scatter_mean(weight * r, edge_index[0], len(x))
             x = x + v
-        return x, v
+        return x, v / self.share
 
 
 class GNN(nn.Module):
     """Messages over features that begin as (x_i, v_i): equivariant to permutations, and to no motion of space.
 
-    m_ij = phi_m(f_i, f_j, a_ij),   f_i' = f_i + phi_f(f_i, sum_j m_ij),   (x_i, v_i) + phi(f_i) at the end
+    m_ij = phi_m(f_i, f_j, a_ij),   f_i' = f_i + phi_f(f_i, sum_j m_ij),   (x_i + time v_i, v_i) + phi(f_i) at the end
     """
 
-    def __init__(self, channels: int = 64, layers: int = 4, edges: int = 1, dim: int = 3):
+    def __init__(self, channels: int = 64, layers: int = 4, edges: int = 1, *, dim: int = 3, time: float = 1.0):
         super().__init__()
+        self.time = time
         self.embed = nn.Linear(2 * dim, channels)
         self.first = nn.ModuleList(Joint(channels, edges, channels) for _ in range(layers))
         self.second = nn.ModuleList(nn.Sequential(nn.SiLU(), nn.Linear(channels, channels), nn.SiLU()) for _ in range(layers))
@@ -170,7 +181,7 @@ class GNN(nn.Module):
             m = second(first(f, edge_index, a))
             f = f + phi_f(torch.cat([f, graph.scatter_sum(m, edge_index[0], len(x))], -1))
         dx, dv = self.read(f).chunk(2, -1)
-        return x + dx, v + dv
+        return x + self.time * v + dx, v + dv
 
 
 class Linear(nn.Module):
