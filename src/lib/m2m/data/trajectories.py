@@ -172,7 +172,7 @@ def _read(path: str | Path) -> dict[str, numpy.ndarray]:
     try:
         with numpy.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
-    except (zipfile.BadZipFile, zipfile.zlib.error, ValueError, EOFError, OSError, AttributeError) as error:
+    except (zipfile.BadZipFile, zipfile.zlib.error, ValueError, EOFError, OSError, TypeError) as error:
         raise ValueError(f"trajectory {path}: damaged, or not an npz file of numbers ({error})") from error
 
 

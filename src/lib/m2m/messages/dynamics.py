@@ -35,11 +35,12 @@ class Run:
         return self.potential + self.kinetic
 
     def drift(self) -> Tensor:
-        """Change of the total energy per ps (B,), in kcal/mol/ps: the slope of a straight line through its finite values."""
+        """Change of the total energy per ps (B,), in kcal/mol/ps: the slope of a straight line through its finite values,
+        0 where there are fewer than two."""
         t = (self.time / 1000).to(self.total.dtype)[:, None].expand_as(self.total)
         t = torch.where(self.total.isfinite(), t, torch.nan)
         t = t - t.nanmean(0)
-        return (t * (self.total - self.total[0])).nansum(0) / (t * t).nansum(0)
+        return (t * (self.total - self.total[0])).nansum(0) / (t * t).nansum(0).clamp_min(1e-30)
 
 
 def masses(z: Tensor) -> Tensor:

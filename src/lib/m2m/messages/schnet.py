@@ -71,8 +71,9 @@ class Interaction(nn.Module):
         """f: (N, C). edge_index: (2, E). w: (E, channels), or (E / 2, channels) if the second half of the edges are the
         first half reversed, which share their filters."""
         receiver, sender = edge_index
-        message = self.sender(f).index_select(0, sender).view(-1, *w.shape) * w
-        return f + self.update(graph.scatter_sum(message.view(len(sender), -1), receiver, len(f)))
+        directions = 1 if len(w) == len(sender) else 2
+        message = self.sender(f).index_select(0, sender).view(directions, *w.shape) * w
+        return f + self.update(graph.scatter_sum(message.flatten(0, 1), receiver, len(f)))
 
 
 class SchNet(nn.Module):
