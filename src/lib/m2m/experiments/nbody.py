@@ -39,11 +39,11 @@ NETWORKS = {"linear": egnn.Linear, "radial field": egnn.RadialField, "gnn": egnn
 def tasks(scale: str) -> list[dict]:
     """Models by number of training systems and seed. "gpu" has all of the isotropic part of "cpu", and longer runs."""
     seeds = {"cpu": (0,), "gpu": (0, 1, 2)}[scale]
-    steps = {"cpu": {300: 600}, "gpu": {300: 600, 1000: 1800, 3000: 4000}}[scale]
+    steps = {"cpu": {300: 600}, "gpu": {300: 600, 1000: 1500, 3000: 3000}}[scale]
     listed = [("isotropic", model, False, systems, number) for systems, number in steps.items() for model in PUBLISHED]
     if scale == "gpu":
-        listed.append(("isotropic", "egnn, 1/d", False, 3000, 4000))
-    systems, number = {"cpu": (300, 600), "gpu": (3000, 3000)}[scale]
+        listed.append(("isotropic", "egnn, 1/d", False, 3000, 3000))
+    systems, number = {"cpu": (300, 600), "gpu": (3000, 2000)}[scale]
     listed += [("stretched", *which, systems, number) for which in (("egnn", False), ("gnn", False), ("gnn", True))]
     return [
         {"world": world, "model": model, "augment": augment, "systems": systems, "seed": seed}
