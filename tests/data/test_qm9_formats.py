@@ -10,7 +10,7 @@ import zipfile
 import pytest
 import torch
 
-from m2m.data import molecules, qm9_formats
+from m2m.data import molecules, qm9_formats, qm9_records
 
 SYMBOL = {number: symbol for symbol, number in molecules.ELEMENTS.items()}
 
@@ -357,7 +357,7 @@ def test_atoms(tmp_path):
 
 def test_nothing_to_collect():
     with pytest.raises(ValueError, match="got no molecule"):
-        qm9_formats.collect([])
+        qm9_records.collect([])
 
 
 def test_checksum_is_one():

@@ -13,19 +13,17 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
-
-import torch
+from typing import IO
 
 from m2m.data.molecules import ATOMS, ELEMENTS, PROPERTIES, Molecules
+from m2m.data.qm9_records import Record, collect, demand, number_in, whole_in
 
 QM9PACK_SHA256 = "1d88c2988007c6778e717ee3224cf511bd60e10732ebe3b7ed500ea5af05c9f0"  # the wheel, as seen on 2026-11-21
 MOLECULES, EXCLUDED = 133_885, 3_054
@@ -34,17 +32,6 @@ _COLUMNS = (
     "InternalEnergy_0K_au InternalEnergy_298K_au Enthalphy_298K_au GibbsFreeEnergy_298K_au Heatcapacity_Cv_cal_mol_K"
 ).split()
 _SDF_NAMES = {"U0": "u0", "U": "u298", "H": "h298", "G": "g298", "Cv": "cv"}  # where they differ from PROPERTIES
-
-
-class Record(NamedTuple):
-    """One molecule as a file has it, and where."""
-
-    where: str
-    index: int
-    symbols: list[str]
-    x: list[list[float]]
-    y: list[float]
-    smiles: str
 
 
 # --- The three forms ------------------------------------------------------------------------------------------------------
@@ -79,7 +66,7 @@ def read_exclusions(path: str | Path, expected: int | None = EXCLUDED) -> frozen
         words = line.split()
         if len(words) == 4 and words[0].isdigit():
             found.append(int(words[0]))
-            _demand(1 <= found[-1] <= MOLECULES, f"{path}:{number}", f"got index {words[0]}, expected 1 to {MOLECULES}")
+            demand(1 <= found[-1] <= MOLECULES, f"{path}:{number}", f"got index {words[0]}, expected 1 to {MOLECULES}")
         elif words and words[0].isdigit():
             raise ValueError(f"{path}:{number}: got {len(words)} columns, expected index, two SMILES and a distance")
     if len(set(found)) != (len(found) if expected is None else expected) or not found:
@@ -96,9 +83,9 @@ def read_atoms(path: str | Path) -> dict[str, tuple[float, ...]]:
         words = line.split()
         if words and words[0] in ELEMENTS:
             where = f"{path}:{number}"
-            _demand(len(words) == 7, where, f"got {len(words)} columns, expected element, ZPVE, U0, U, H, G, Cv")
-            rows[words[0]] = [_number(word, where, name) for word, name in zip(words[2:6], ATOMS, strict=True)]
-    _demand(list(rows) == list(ELEMENTS), str(path), f"got elements {list(rows)}, expected {list(ELEMENTS)}")
+            demand(len(words) == 7, where, f"got {len(words)} columns, expected element, ZPVE, U0, U, H, G, Cv")
+            rows[words[0]] = [number_in(word, where, name) for word, name in zip(words[2:6], ATOMS, strict=True)]
+    demand(list(rows) == list(ELEMENTS), str(path), f"got elements {list(rows)}, expected {list(ELEMENTS)}")
     return {name: tuple(row[k] for row in rows.values()) for k, name in enumerate(ATOMS)}
 
 
@@ -113,19 +100,19 @@ def qm9pack_records(path: str | Path) -> Iterator[Record]:
                 for column in ("Index", "SMILES", "Elements", "XYZ_Ang", *_COLUMNS)
                 if column not in (reader.fieldnames or ())
             ]
-            _demand(not missing, f"{name}:1", f"got no column {', '.join(missing)}, expected the table of qm9pack 1.0.3")
+            demand(not missing, f"{name}:1", f"got no column {', '.join(missing)}, expected the table of qm9pack 1.0.3")
             for number, row in enumerate(reader, 1):
                 where = f"{name}: molecule {number}"
-                _demand(
+                demand(
                     None not in row.values() and None not in row,
                     where,
                     f"got another number of columns, expected {len(reader.fieldnames)}",
                 )
-                flat = [_number(word, where, "XYZ_Ang") for word in re.sub(r"[\[\]]", "", row["XYZ_Ang"]).split(",")]
-                y = [_number(row[column], where, column) for column in _COLUMNS]
+                flat = [number_in(word, where, "XYZ_Ang") for word in re.sub(r"[\[\]]", "", row["XYZ_Ang"]).split(",")]
+                y = [number_in(row[column], where, column) for column in _COLUMNS]
                 yield Record(
                     where,
-                    _whole(row["Index"], where),
+                    whole_in(row["Index"], where),
                     re.findall(r"\w+", row["Elements"]),
                     _rows(flat, where),
                     y,
@@ -137,28 +124,28 @@ def xyz_records(path: str | Path) -> Iterator[Record]:
     """`dsgdb9nsd_*.xyz`: number of atoms; `gdb`, index, 15 properties; atoms with a charge; frequencies; SMILES; InChI."""
     for name, text in _xyz_files(Path(path)):
         lines = text.rstrip("\n").split("\n")
-        atoms = _whole(lines[0], f"{name}:1")
-        _demand(
+        atoms = whole_in(lines[0], f"{name}:1")
+        demand(
             len(lines) == atoms + 5,
             f"{name}:{len(lines)}",
             f"got {len(lines)} lines, expected {atoms + 5} for {atoms} atoms; is it truncated?",
         )
         head = lines[1].split()
-        _demand(
+        demand(
             len(head) == 2 + len(PROPERTIES) and head[0] == "gdb",
             f"{name}:2",
             f"got {len(head)} columns, expected 'gdb', index, {len(PROPERTIES)} properties",
         )
-        y = [_number(word, f"{name}:2", key) for word, key in zip(head[2:], PROPERTIES, strict=True)]
+        y = [number_in(word, f"{name}:2", key) for word, key in zip(head[2:], PROPERTIES, strict=True)]
         symbols, x = [], []
         for number, line in enumerate(lines[2 : 2 + atoms], 3):
             words = line.split()
-            _demand(len(words) == 5, f"{name}:{number}", f"got {len(words)} columns, expected element, x, y, z, charge")
+            demand(len(words) == 5, f"{name}:{number}", f"got {len(words)} columns, expected element, x, y, z, charge")
             symbols.append(words[0])
-            x.append([_number(word, f"{name}:{number}", "position") for word in words[1:4]])
+            x.append([number_in(word, f"{name}:{number}", "position") for word in words[1:4]])
         smiles = lines[atoms + 3].split()
-        _demand(len(smiles) in (1, 2), f"{name}:{atoms + 4}", f"got {len(smiles)} columns, expected two SMILES")
-        yield Record(f"{name}:2", _whole(head[1], f"{name}:2"), symbols, x, y, smiles[0])
+        demand(len(smiles) in (1, 2), f"{name}:{atoms + 4}", f"got {len(smiles)} columns, expected two SMILES")
+        yield Record(f"{name}:2", whole_in(head[1], f"{name}:2"), symbols, x, y, smiles[0])
 
 
 def sdf_records(sdf: str | Path, table: str | Path) -> Iterator[Record]:
@@ -167,23 +154,23 @@ def sdf_records(sdf: str | Path, table: str | Path) -> Iterator[Record]:
     with _opened(table) as file:
         reader = csv.DictReader(file)
         missing = [name for name in ("mol_id", *names) if name not in (reader.fieldnames or ())]
-        _demand(not missing, f"{table}:1", f"got no column {', '.join(missing)}, expected those of gdb9.sdf.csv")
+        demand(not missing, f"{table}:1", f"got no column {', '.join(missing)}, expected those of gdb9.sdf.csv")
         blocks = _sdf_blocks(sdf)
         for number, row in enumerate(reader, 2):
             where = f"{table}:{number}"
             block = next(blocks, None)
-            _demand(
+            demand(
                 block is not None,
                 str(sdf),
                 f"got {number - 2} molecules, expected one for line {number} of {table}; is it truncated?",
             )
             title, symbols, x = block
-            _demand(
+            demand(
                 row["mol_id"] == title, where, f"got {row['mol_id']}, expected {title}, the molecule at this place in {sdf}"
             )
-            y = [_number(row[name], where, name) for name in names]
-            yield Record(where, _whole(title.removeprefix("gdb_"), where), symbols, x, y, row.get("smiles") or "")
-        _demand(next(blocks, None) is None, str(table), f"got fewer rows than {sdf} has molecules; is it truncated?")
+            y = [number_in(row[name], where, name) for name in names]
+            yield Record(where, whole_in(title.removeprefix("gdb_"), where), symbols, x, y, row.get("smiles") or "")
+        demand(next(blocks, None) is None, str(table), f"got fewer rows than {sdf} has molecules; is it truncated?")
 
 
 def _sdf_blocks(path: str | Path) -> Iterator[tuple[str, list[str], list[list[float]]]]:
@@ -195,114 +182,29 @@ def _sdf_blocks(path: str | Path) -> Iterator[tuple[str, list[str], list[list[fl
             lines.append(line)
             continue
         first = number - len(lines)
-        _demand(
+        demand(
             len(lines) > 3 and "V2000" in lines[3],
             f"{path}:{first + 3}",
             "got no line of counts with V2000, expected one in the fourth line",
         )
-        atoms = _whole(lines[3][:3], f"{path}:{first + 3}")
-        _demand(len(lines) >= 4 + atoms, f"{path}:{number}", f"got {len(lines) - 4} lines, expected {atoms} atoms")
+        atoms = whole_in(lines[3][:3], f"{path}:{first + 3}")
+        demand(len(lines) >= 4 + atoms, f"{path}:{number}", f"got {len(lines) - 4} lines, expected {atoms} atoms")
         symbols, x = [], []
         for k, atom in enumerate(lines[4 : 4 + atoms]):
             where = f"{path}:{first + 4 + k}"
-            x.append([_number(atom[c : c + 10], where, "position") for c in (0, 10, 20)])
+            x.append([number_in(atom[c : c + 10], where, "position") for c in (0, 10, 20)])
             symbols.append(atom[31:34].strip())
         yield lines[0].strip(), symbols, x
         lines = []
-    _demand(
+    demand(
         not any(line.strip() for line in lines),
         f"{path}:{number}",
         "the last molecule has no end ($$$$); is the file truncated?",
     )
 
 
-# --- What every molecule must be --------------------------------------------------------------------------------------------
-
-
-def collect(records: Iterable[Record]) -> Molecules:
-    """The records, each checked, as one data set in their order."""
-    z, x, sizes, y, index, smiles = [], [], [], [], [], []
-    for record in records:
-        numbers = check(record)
-        z += numbers
-        x += record.x
-        sizes.append(len(numbers))
-        y.append(record.y)
-        index.append(record.index)
-        smiles.append(record.smiles)
-    if not sizes:
-        raise ValueError("records: got no molecule, expected one or more")
-    if len(set(index)) < len(index):
-        twice = next(i for i in index if index.count(i) > 1)
-        raise ValueError(f"records: got molecule {twice} more than once")
-    return Molecules(
-        torch.tensor(z), torch.tensor(x, dtype=torch.float64).float(), torch.tensor(sizes),
-        torch.tensor(y, dtype=torch.float64), torch.tensor(index), tuple(smiles))  # fmt: skip
-
-
-def check(record: Record) -> list[int]:
-    """Its atomic numbers, or a ValueError. Units are told by what holds for each molecule of QM9, with room to spare:
-
-    the nearest two atoms are 0.9 to 1.45 angstrom apart; gap = lumo - homo; H - U = kT at 298.15 K; and the energy of
-    atomisation is 0.08 to 0.25 hartree an atom.
-    """
-    where, y = record.where, dict(zip(PROPERTIES, record.y, strict=True))
-    unknown = sorted(set(record.symbols) - set(ELEMENTS))
-    _demand(not unknown, where, f"got element {', '.join(unknown)}, expected {', '.join(ELEMENTS)}")
-    _demand(
-        len(record.symbols) == len(record.x) > 1,
-        where,
-        f"got {len(record.symbols)} elements and {len(record.x)} positions, expected equally many",
-    )
-    nearest = min(math.dist(a, b) for k, a in enumerate(record.x) for b in record.x[:k])
-    _demand(
-        0.9 < nearest < 1.45,
-        where,
-        f"got two atoms {nearest:.3f} apart as the nearest, expected 0.9 to 1.45 angstrom; other units?",
-    )
-    gap = y["lumo"] - y["homo"]
-    _demand(
-        abs(y["gap"] - gap) < 2e-4 and gap < 1,
-        where,
-        f"got gap {y['gap']:g} and lumo - homo {gap:g}, expected them equal, in hartree",
-    )
-    _demand(
-        abs(y["H"] - y["U"] - 9.442e-4) < 2e-6,
-        where,
-        f"got H - U = {y['H'] - y['U']:g}, expected kT = 9.44e-4 hartree at 298.15 K; other units?",
-    )
-    single = sum(ATOMS["U0"][list(ELEMENTS).index(symbol)] for symbol in record.symbols)
-    share = (single - y["U0"]) / len(record.symbols)
-    _demand(
-        0.08 < share < 0.25,
-        where,
-        f"got U0 = {y['U0']:g}, {share:g} an atom below single atoms, expected 0.08 to 0.25 hartree; other units?",
-    )
-    return [ELEMENTS[symbol] for symbol in record.symbols]
-
-
-def _demand(holds: bool, where: str, message: str) -> None:
-    if not holds:
-        raise ValueError(f"{where}: {message}")
-
-
-def _number(text: str, where: str, what: str) -> float:
-    """A finite number; Mathematica's `1.5*^-6` means 1.5e-6."""
-    try:
-        value = float(text.strip().replace("*^", "e"))
-    except ValueError:
-        raise ValueError(f"{where}: got {text.strip()!r} as {what}, expected a number") from None
-    _demand(math.isfinite(value), where, f"got {text.strip()!r} as {what}, expected a finite number")
-    return value
-
-
-def _whole(text: str, where: str) -> int:
-    _demand(text.strip().isdigit(), where, f"got {text.strip()!r}, expected a whole number")
-    return int(text)
-
-
 def _rows(flat: list[float], where: str) -> list[list[float]]:
-    _demand(len(flat) % 3 == 0, where, f"got {len(flat)} coordinates, expected three for each atom")
+    demand(len(flat) % 3 == 0, where, f"got {len(flat)} coordinates, expected three for each atom")
     return [flat[k : k + 3] for k in range(0, len(flat), 3)]
 
 
@@ -343,7 +245,7 @@ def _member(path: Path, name: str) -> Iterator[tuple[IO[str], str]]:
 def _xyz_files(path: Path) -> Iterator[tuple[str, str]]:
     if path.is_dir():
         files = sorted(path.glob("dsgdb9nsd_*.xyz"))
-        _demand(bool(files), str(path), "got no file dsgdb9nsd_*.xyz, expected the folder of the unpacked archive")
+        demand(bool(files), str(path), "got no file dsgdb9nsd_*.xyz, expected the folder of the unpacked archive")
     elif path.suffix == ".xyz":
         files = [path]
     else:

@@ -3,7 +3,7 @@
     m_ij = phi_m(f_i, f_j, a_ij)         a message along each edge, from j to i         (4.2)
     m_i  = sum over j in N(i) of m_ij    aggregated at the receiver, in no order        (4.3)
     f_i' = phi_f(f_i, m_i)               each node brought up to date                   (4.4)
-    y    = R({f_i})                      for a graph: a readout, in no order            (4.5)
+    y    = sum over i of phi_r(f_i)      for a graph: a readout, in no order            (4.5)
 
 Gilmer, Schoenholz, Riley, Vinyals, Dahl 2017 (arXiv:1704.01212). Everywhere f is (N, C), edge_index (2, E) with receivers in
 row 0 and senders in row 1 (`m2m.messages.graph`), a (E, A) what is known of each edge. A layer is called `layer(f, edge_index, a)`.
