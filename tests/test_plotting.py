@@ -348,6 +348,14 @@ def test_bonds_are_found_from_distances():
     assert plotting.bonds_of(METHANE[0], 2 * METHANE[1]) == []
 
 
+def test_a_flat_molecule_has_axes_of_equal_length_that_hold_all_of_it():
+    x = torch.tensor([[0.0, 0, 0], [4, 0, 0], [0, 1, 0]])
+    scene = plotting.molecule({"flat": (torch.tensor([6, 1, 1]), x)}, title="Flat").layout.scene
+    ranges = [scene.xaxis.range, scene.yaxis.range, scene.zaxis.range]
+    assert scene.aspectmode == "cube" and [high - low for low, high in ranges] == [5.0, 5.0, 5.0]
+    assert all(low < column.min() and column.max() < high for (low, high), column in zip(ranges, x.T, strict=True))
+
+
 def test_a_molecule_is_drawn_with_all_its_atoms_and_bonds():
     drawn = plotting.molecule({"methane": METHANE, "again": METHANE}, title="Methane")
     bonds, atoms = drawn.data[:2]

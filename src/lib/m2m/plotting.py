@@ -265,6 +265,16 @@ def molecule(shown: Mapping[str, tuple[Tensor, Tensor]], *, title: str, height: 
         scene = "scene" if k == 0 else f"scene{k + 1}"
         result.add_traces(molecule_traces(z, x, scene=scene))
         place = [k / len(shown), (k + 1) / len(shown)]
-        result.update_layout({scene: {**SCENE, "domain": {"x": place}}})
-        result.add_annotation(text=name, x=sum(place) / 2, y=0, xref="paper", yref="paper", showarrow=False, yanchor="top")
+        result.update_layout({scene: {**SCENE, **_cube(x), "domain": {"x": place}}})
+        result.add_annotation(text=name, x=sum(place) / 2, y=0, xref="paper", yref="paper", showarrow=False, xanchor="center",
+                              yanchor="top")  # fmt: skip
     return result
+
+
+def _cube(x: Tensor) -> dict:
+    """Axes of equal length around the points (N, 3): Plotly's own choice enlarges flat molecules until they are cut off."""
+    low, high = x.detach().cpu().aminmax(dim=0)
+    half = ((high - low).max() / 2 + 0.5).item()
+    centres = ((low + high) / 2).tolist()
+    axes = {f"{name}axis": {**EMPTY_AXIS, "range": [c - half, c + half]} for name, c in zip("xyz", centres, strict=True)}
+    return {"aspectmode": "cube", **axes}
