@@ -167,13 +167,13 @@ def test_broken_layers_are_rejected(broken):
 def test_the_centre_pixel_of_a_harmonic_breaks_equivariance(monkeypatch):
     """Control for the trap: atan2 calls the angle of the centre 0, and cos(m phi) is 1 there; as written, quarter turns fail."""
     good = quarter_error(stack(8, "smooth", torch.float64))
-    polar = groups._polar
-    monkeypatch.setattr(groups, "_polar", lambda size: (polar(size)[0].clamp_min(1e-9), polar(size)[1]))
+    polar = groups.polar
+    monkeypatch.setattr(groups, "polar", lambda size: (polar(size)[0].clamp_min(1e-9), polar(size)[1]))
     # each rotation from its formula, which is what a library does that does not know quarter turns
     formula = lambda kind, n, size: torch.stack([groups.ring_harmonics(size, a) for a in groups.degrees(n)])
     monkeypatch.setattr(groups, "filters", formula)
     broken = quarter_error(stack(8, "smooth", torch.float64))
-    monkeypatch.setattr(groups, "_polar", polar)
+    monkeypatch.setattr(groups, "polar", polar)
     mended = quarter_error(stack(8, "smooth", torch.float64))
     assert good < 1e-13 and mended < 1e-5 and broken > 0.01
 
@@ -190,7 +190,7 @@ def test_an_odd_grid_that_loses_a_row_is_not_equivariant():
 def test_untrained_error_falls_with_the_grid():
     """One smooth function on the group, sampled with 4, 8, 16 rotations: the textbook's statement, which holds here."""
     x = torch.nn.functional.avg_pool2d(image(4, 1, 48, 48, dtype=torch.float32), 3, 1, 1)
-    x = groups.rotate(x, 0.0) * (groups._polar(48)[0] < 20)
+    x = groups.rotate(x, 0.0) * (groups.polar(48)[0] < 20)
 
     def error(n):
         runtime.seed_everything(0)

@@ -38,7 +38,7 @@ def moved(elements, h):
 
 
 def motion(shift=(0.0, 0.0), angle=0.0, dtype=torch.float64):
-    return lie._motion(lie.so2_exp(torch.tensor(angle, dtype=dtype)), torch.tensor(shift, dtype=dtype))
+    return lie.motion(lie.so2_exp(torch.tensor(angle, dtype=dtype)), torch.tensor(shift, dtype=dtype))
 
 
 def lifted(group, x):

@@ -218,6 +218,6 @@ def errors(net: ImageNet, angles: tuple[float, ...] = (15, 30, 45, 60, 75), coun
 
 def turning_error(before: Tensor, after: Tensor, angle: float) -> float:
     """|after - R before| / |R before| of maps (B, C, H, H) within the disc that a turn leaves in the image."""
-    disc = groups._polar(before.shape[-1])[0] <= before.shape[-1] / 2 - 0.5
+    disc = groups.polar(before.shape[-1])[0] <= before.shape[-1] / 2 - 0.5
     expected = groups.rotate(before, angle) * disc
     return ((after * disc - expected).norm() / expected.norm()).item()

@@ -79,7 +79,7 @@ def filters(kind: str, n: int, size: int) -> Tensor:
         raise ValueError(f"kind: got {kind!r}, expected 'pixels' or 'smooth'")
     single = torch.eye(size * size).view(-1, size, size)
     if 4 % n:
-        single = single[(_polar(size)[0] <= size / 2).flatten()]
+        single = single[(polar(size)[0] <= size / 2).flatten()]
     return torch.stack([rotate(single, a) for a in degrees(n)])
 
 
@@ -89,7 +89,7 @@ def ring_harmonics(size: int, angle: float = 0.0, width: float = 0.6) -> Tensor:
     Ring j is exp(-(r - j)^2 / 2 width^2), with frequencies m = 0 .. j + 1 (ring 0: m = 0 alone): more would alias. Cosine and
     sine of a frequency have one factor, so a turn mixes them by a rotation matrix at every pixel; their mean norm is 1.
     """
-    r, phi = _polar(size)
+    r, phi = polar(size)
     turned = phi - math.radians(angle)
     functions = []
     for j in range(size // 2 + 1):
@@ -102,7 +102,7 @@ def ring_harmonics(size: int, angle: float = 0.0, width: float = 0.6) -> Tensor:
     return torch.stack(functions).float()
 
 
-def _polar(size: int) -> tuple[Tensor, Tensor]:
+def polar(size: int) -> tuple[Tensor, Tensor]:
     """Radius and counterclockwise angle of the pixels about the centre, (size, size) each."""
     across = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
     x, y = across[None, :], -across[:, None]  # row 0 is on top

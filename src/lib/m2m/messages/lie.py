@@ -47,7 +47,7 @@ def se2_exp(a: Tensor) -> Tensor:
     theta = a[..., 2]
     p, q = _sinc(theta), theta * _cosc(theta)
     v1, v2 = a[..., 0], a[..., 1]
-    return _motion(so2_exp(theta), torch.stack([p * v1 - q * v2, q * v1 + p * v2], -1))
+    return motion(so2_exp(theta), torch.stack([p * v1 - q * v2, q * v1 + p * v2], -1))
 
 
 def se2_log(g: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ def se3_exp(a: Tensor) -> Tensor:
     v, w = a[..., :3], a[..., 3:]
     theta, k = _length(w)[..., None, None], hat(w)
     walk = torch.eye(3, dtype=a.dtype, device=a.device) + _cosc(theta) * k + _third(theta) * (k @ k)
-    return _motion(so3_exp(w), (walk @ v[..., None])[..., 0])
+    return motion(so3_exp(w), (walk @ v[..., None])[..., 0])
 
 
 def se3_log(g: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ def inverse(g: Tensor) -> Tensor:
     """g^-1 of motions (..., d + 1, d + 1): (R^T, -R^T t)."""
     d = g.shape[-1] - 1
     back = g[..., :d, :d].transpose(-1, -2)
-    return _motion(back, -(back @ g[..., :d, d:])[..., 0])
+    return motion(back, -(back @ g[..., :d, d:])[..., 0])
 
 
 def relative(g_i: Tensor, g_j: Tensor) -> Tensor:
@@ -129,7 +129,8 @@ def relative(g_i: Tensor, g_j: Tensor) -> Tensor:
     return inverse(g_i) @ g_j
 
 
-def _motion(r: Tensor, t: Tensor) -> Tensor:
+def motion(r: Tensor, t: Tensor) -> Tensor:
+    """The matrices (..., d + 1, d + 1) of x -> R x + t, of R (..., d, d) and t (..., d)."""
     below = torch.zeros_like(torch.cat([t, t[..., :1]], -1))
     below[..., -1] = 1
     return torch.cat([torch.cat([r, t[..., None]], -1), below[..., None, :]], -2)

@@ -44,7 +44,7 @@ class Elements:
         """The elements as motions (L, 3, 3): of T(2) shifts, of SO(2) turns, of SE(2) both, of the trivial group none."""
         x = self.x if self.group in ("T(2)", "SE(2)") else torch.zeros_like(self.x)
         theta = self.theta if self.group in ("SO(2)", "SE(2)") else torch.zeros_like(self.theta)
-        return lie._motion(lie.so2_exp(theta), x)
+        return lie.motion(lie.so2_exp(theta), x)
 
 
 def lift(x: Tensor, group: str, rotations: int = 1, angles: Tensor | None = None) -> Elements:
@@ -97,7 +97,7 @@ def relative(elements: Elements, edge_index: Tensor, chart: str = "log", unit: f
         seen = (lie.so2_exp(-elements.theta[i]) @ (x[j] - x[i])[..., None])[..., 0]
         a = torch.cat([seen, angle], -1)
         if chart == "log":
-            a = lie.se2_log(lie._motion(lie.so2_exp(angle[:, 0]), seen))
+            a = lie.se2_log(lie.motion(lie.so2_exp(angle[:, 0]), seen))
     return nn.functional.pad(a, (0, COORDINATES - a.shape[-1]))
 
 
