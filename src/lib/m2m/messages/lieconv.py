@@ -117,11 +117,12 @@ def sample(edge_index: Tensor, keep: int, generator: torch.Generator | None = No
     """At most `keep` random edges of each receiver: the mean over them is a Monte-Carlo estimate of the mean over all."""
     if keep < 1:
         raise ValueError(f"keep: got {keep}, expected at least 1")
-    key = edge_index[0].double() + torch.rand(edge_index.shape[1], generator=generator, dtype=torch.float64)
-    shuffled = edge_index[:, key.argsort()]  # each receiver's edges stay together, in random order
+    place = edge_index.device if generator is None else generator.device
+    key = torch.rand(edge_index.shape[1], generator=generator, device=place, dtype=torch.float64).to(edge_index.device)
+    shuffled = edge_index[:, (edge_index[0] + key).argsort()]  # each receiver's edges stay together, in random order
     count = torch.bincount(shuffled[0])
     first = (count.cumsum(0) - count)[shuffled[0]]
-    return shuffled[:, torch.arange(shuffled.shape[1]) - first < keep]
+    return shuffled[:, torch.arange(shuffled.shape[1], device=first.device) - first < keep]
 
 
 # --- Kernels --------------------------------------------------------------------------------------------------------------
