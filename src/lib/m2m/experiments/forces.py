@@ -174,10 +174,11 @@ def constant_energy(
 
 def potential(model: nn.Module, z: Tensor) -> dynamics.EnergyAndForces:
     """The model as a function of positions (B, N, 3) of copies of one molecule z (N,)."""
+    dtype = next(model.parameters()).dtype
 
     def energy_and_forces(x: Tensor) -> tuple[Tensor, Tensor]:
         batch = graph.of_sizes([len(z)] * len(x))
-        energy, forces = evaluate(model, z.repeat(len(x)), x.flatten(0, 1).float(), batch)
+        energy, forces = evaluate(model, z.repeat(len(x)), x.flatten(0, 1).to(dtype), batch)
         return energy, forces.view(x.shape)
 
     return energy_and_forces
