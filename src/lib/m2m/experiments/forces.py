@@ -38,6 +38,7 @@ def tasks(scale: str) -> list[dict]:
         ps = {("ethanol", 700): 2.0, ("malonaldehyde", 100): 2.0, ("malonaldehyde", 700): 2.0}
         for molecule, steps in (("ethanol", 2500), ("malonaldehyde", 2500), ("aspirin", 1000)):
             listed += [row("gradient", molecule, n, steps, ps.get((molecule, n), 0.0), seed) for n in sizes for seed in seeds]
+        listed += [row("gradient", "aspirin", 700, 4000, 0.0, seed) for seed in seeds]
         listed += [row("vector", "ethanol", 700, 2500, 2.0, seed) for seed in seeds]
         brief = [row(model, "ethanol", n, 250, 0.0, seed) for model in SYMMETRIES for n in sizes for seed in seeds]
         listed += [task for task in brief if task not in listed]
