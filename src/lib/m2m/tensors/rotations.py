@@ -19,3 +19,15 @@ def random(*shape: int, generator: torch.Generator | None = None, dtype: torch.d
         2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
     ]  # fmt: skip
     return torch.stack(rows, -1).reshape(*shape, 3, 3).to(dtype)
+
+
+def check(R: Tensor) -> None:
+    """ValueError unless R is (..., 3, 3), floating, finite, orthogonal and of determinant +1."""
+    if R.ndim < 2 or R.shape[-2:] != (3, 3) or R.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"R must be (..., 3, 3) of float32 or float64, got {tuple(R.shape)} of {R.dtype}")
+    tolerance = 1e-4 if R.dtype == torch.float32 else 1e-9
+    error = (R.detach().mT @ R.detach() - torch.eye(3, dtype=R.dtype, device=R.device)).abs()
+    if not bool((error <= tolerance).all()):
+        raise ValueError("R must be orthogonal")
+    if bool((torch.linalg.det(R.detach()) < 0).any()):
+        raise ValueError("R must have determinant +1, got a reflection")
