@@ -41,7 +41,7 @@ class Radial(nn.Module):
         if cutoff is not None and not cutoff > 0:
             raise ValueError(f"cutoff: got {cutoff}, expected a positive distance or None")
         self.basis, self.linear, self.cutoff = basis, nn.Linear(basis.size, hidden), cutoff
-        nn.init.normal_(self.linear.weight)  # few of the basis functions are large at a time
+        nn.init.normal_(self.linear.weight, std=0.75)  # few Gaussians are large at a time: their squares sum to 1.8
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, d: Tensor) -> Tensor:
