@@ -1,1 +1,1 @@
-"""Rotations and their representations."""
+"""Rotations and their representations: harmonics, Wigner matrices, Clebsch-Gordan coefficients, and networks built on them."""

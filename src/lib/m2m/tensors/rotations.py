@@ -21,13 +21,35 @@ def random(*shape: int, generator: torch.Generator | None = None, dtype: torch.d
     return torch.stack(rows, -1).reshape(*shape, 3, 3).to(dtype)
 
 
+def about(axis: Tensor | list[float], angle: Tensor | float) -> Tensor:
+    """Rotations by angles (...) in radians about axes (..., 3), counter-clockwise seen from the tip: (..., 3, 3).
+
+    Rodrigues' formula, R = 1 + sin(t) K + (1 - cos(t)) K^2, where K v = axis x v. float64 unless a tensor says otherwise.
+
+    Raises:
+        ValueError: an axis of length 0, or not of 3 numbers.
+    """
+    axis = axis if isinstance(axis, Tensor) else torch.tensor(axis, dtype=torch.float64)
+    angle = torch.as_tensor(angle, dtype=axis.dtype, device=axis.device)[..., None, None]
+    length = torch.linalg.vector_norm(axis, dim=-1, keepdim=True)
+    if axis.shape[-1:] != (3,) or not bool((length > 0).all()):
+        raise ValueError(f"axis: got shape {tuple(axis.shape)}, expected (..., 3) and no axis of length 0")
+    x, y, z = (axis / length).unbind(-1)
+    zero = torch.zeros_like(x)
+    k = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
+    return torch.eye(3, dtype=k.dtype, device=k.device) + angle.sin() * k + (1 - angle.cos()) * (k @ k)
+
+
 def check(R: Tensor) -> None:
-    """ValueError unless R is (..., 3, 3), floating, finite, orthogonal and of determinant +1."""
+    """ValueError unless R is (..., 3, 3) of float32 or float64, orthogonal (so without NaN), and turns: determinant +1.
+
+    Entries of R R^T may differ from those of the identity by 1e-4 in float32, 1e-9 in float64.
+    """
     if R.ndim < 2 or R.shape[-2:] != (3, 3) or R.dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"R must be (..., 3, 3) of float32 or float64, got {tuple(R.shape)} of {R.dtype}")
-    tolerance = 1e-4 if R.dtype == torch.float32 else 1e-9
-    error = (R.detach().mT @ R.detach() - torch.eye(3, dtype=R.dtype, device=R.device)).abs()
-    if not bool((error <= tolerance).all()):
-        raise ValueError("R must be orthogonal")
-    if bool((torch.linalg.det(R.detach()) < 0).any()):
-        raise ValueError("R must have determinant +1, got a reflection")
+        raise ValueError(f"R: got shape {tuple(R.shape)} of {R.dtype}, expected (..., 3, 3) of float32 or float64")
+    R = R.detach()
+    error = (R @ R.mT - torch.eye(3, dtype=R.dtype, device=R.device)).abs()
+    if not bool((error <= (1e-4 if R.dtype == torch.float32 else 1e-9)).all()):
+        raise ValueError(f"R: R R^T differs from the identity by {error.max().item():.2g}, expected orthogonal matrices")
+    if bool((torch.linalg.det(R) < 0).any()):
+        raise ValueError("R: got determinant -1, a reflection; expected rotations, of determinant +1")
