@@ -54,13 +54,61 @@ def test_they_are_uniform():
 
 def test_uniform_euler_angles_are_not_uniform_rotations_and_are_rejected():
     a, b, c = 2 * math.pi * torch.rand(3, 20_000, generator=runtime.generator(0), dtype=torch.float64)
+    z, y = [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]
+    assert min(uniformity(rotations.about(z, a) @ rotations.about(y, b) @ rotations.about(z, c))) < 1e-12
 
-    def about(axis, t):
-        i, j = {0: (1, 2), 1: (2, 0), 2: (0, 1)}[axis]
-        r = torch.eye(3, dtype=t.dtype).repeat(len(t), 1, 1)
-        r[:, i, i] = r[:, j, j] = t.cos()
-        r[:, j, i] = t.sin()
-        r[:, i, j] = -t.sin()
-        return r
 
-    assert min(uniformity(about(2, a) @ about(1, b) @ about(2, c))) < 1e-12
+# --- About an axis ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_quarter_turn():
+    quarter = rotations.about([0.0, 0.0, 2.0], math.pi / 2)
+    expected = torch.tensor([[0, -1, 0], [1, 0, 0], [0, 0, 1]], dtype=torch.float64)  # x to y, y to -x
+    torch.testing.assert_close(quarter, expected, rtol=0, atol=1e-15)
+
+
+def test_about_many_axes():
+    axis = torch.randn(5, 3, generator=runtime.generator(0), dtype=torch.float64)
+    angle = torch.linspace(0, 3, 5, dtype=torch.float64)
+    r = rotations.about(axis, angle)
+    rotations.check(r)
+    torch.testing.assert_close(angles(r), angle, rtol=0, atol=1e-12)
+    torch.testing.assert_close((r @ axis[..., None])[..., 0], axis)
+    torch.testing.assert_close(rotations.about(axis, angle) @ rotations.about(axis, -2 * angle), rotations.about(axis, -angle))
+    assert rotations.about(axis[0].float(), 0.5).dtype == torch.float32
+    assert rotations.about(axis[0], angle).shape == rotations.about(axis, 0.5).shape == (5, 3, 3)
+
+
+@pytest.mark.parametrize("axis", [[0.0, 0.0, 0.0], [1.0, 0.0], [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]], [math.nan, 0.0, 1.0]])
+def test_no_axis(axis):
+    with pytest.raises(ValueError, match="axis: got shape"):
+        rotations.about(axis, 1.0)
+
+
+# --- What is not a rotation -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_check_accepts_rotations(dtype):
+    rotations.check(rotations.random(100, generator=runtime.generator(0), dtype=dtype))
+    rotations.check(torch.zeros(0, 3, 3, dtype=dtype))
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (torch.diag(torch.tensor([1.0, 1.0, -1.0])), "a reflection"),
+        (torch.eye(3) * 1.01, "differs from the identity by"),
+        (torch.eye(3) + 0.01 * torch.ones(3, 3).triu(1), "differs from the identity by"),
+        (torch.full((3, 3), math.nan), "differs from the identity by"),
+        (torch.eye(3, dtype=torch.float64) * (1 + 1e-7), "differs from the identity by"),
+        (torch.eye(3).expand(4, 3, 3) * torch.tensor([1, 1, -1, 1.0])[:, None, None], "a reflection"),
+        (torch.eye(2), "R: got shape"),
+        (torch.ones(3), "R: got shape"),
+        (torch.eye(3).half(), "of torch.float16"),
+        (torch.eye(3).long(), "of torch.int64"),
+    ],
+)
+def test_check_rejects_what_is_not_one(matrix, message):
+    with pytest.raises(ValueError, match=message):
+        rotations.check(matrix)
