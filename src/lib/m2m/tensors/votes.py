@@ -44,7 +44,7 @@ class Voter(nn.Module):
     """
 
     def __init__(
-        self, channels: Sequence[int] = (16, 16), layers: int = 3, size: int = 6, start: float = 0.8, stop: float = 2.5
+        self, channels: Sequence[int] = (16, 16), layers: int = 3, size: int = 10, start: float = 0.8, stop: float = 2.5
     ):
         super().__init__()
         self.l_max, self.basis = len(channels) - 1, Gaussians(stop, size, start)
