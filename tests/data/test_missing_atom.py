@@ -27,7 +27,9 @@ def test_fluorine_has_a_pool_of_its_own(pools):
 
 
 def test_no_molecule_is_in_two_sets():
-    rows = [missing_atom.pools(seed)[name] for seed in range(3) for name in ("train", "5-18")] + [missing_atom.pools(0)["fluorine"]]
+    rows = [missing_atom.pools(seed)[name] for seed in range(3) for name in ("train", "5-18")] + [
+        missing_atom.pools(0)["fluorine"]
+    ]
     keys = [{(float(c[0, 0]), float(c[0, 1]), float(c[1, 2])) for c in part.x} for part in rows]
     assert keys[1] == keys[3] == keys[5] and keys[0] != keys[2]
     for i, j in ((0, 2), (0, 4), (2, 4), (0, 1), (2, 1), (4, 1), (0, 6), (2, 6), (4, 6)):
@@ -53,7 +55,9 @@ def test_clouds_are_the_molecules():
 
 def test_classes_of_methanol():
     """C at the origin with three hydrogens, O beside it with one; and padding."""
-    x = torch.tensor([[0.0, 0, 0], [1.42, 0, 0], [-0.4, 1.0, 0], [-0.4, -0.5, 0.87], [-0.4, -0.5, -0.87], [1.7, 0.9, 0], [0, 0, 0]])
+    x = torch.tensor(
+        [[0.0, 0, 0], [1.42, 0, 0], [-0.4, 1.0, 0], [-0.4, -0.5, 0.87], [-0.4, -0.5, -0.87], [1.7, 0.9, 0], [0, 0, 0]]
+    )
     batch = missing_atom.Clouds(x[None], torch.tensor([[1, 3, 0, 0, 0, 0, -1]]))
     assert [missing_atom.CLASSES[k] if k >= 0 else "" for k in missing_atom.classes(batch)[0].tolist()] == [
         "C", "O", "H on C", "H on C", "H on C", "H on O", ""]  # fmt: skip

@@ -25,10 +25,15 @@ def molecules(rows=3):
 
 def test_guesses_turn_and_move_with_the_molecule(network):
     x, element, removed = molecules()
-    turn, shift = rotations.random(generator=torch.Generator().manual_seed(0), dtype=x.dtype), torch.tensor([3.0, 1, -2]).double()
+    turn, shift = (
+        rotations.random(generator=torch.Generator().manual_seed(0), dtype=x.dtype),
+        torch.tensor([3.0, 1, -2]).double(),
+    )
     place, scores = network(x, element, removed)
     place_turned, scores_turned = network(x @ turn.T + shift, element, removed)
-    assert torch.allclose(place_turned, place @ turn.T + shift, atol=1e-10) and torch.allclose(scores_turned, scores, atol=1e-10)
+    assert torch.allclose(place_turned, place @ turn.T + shift, atol=1e-10) and torch.allclose(
+        scores_turned, scores, atol=1e-10
+    )
     assert checks.relative_error(place_turned, place) > 0.1
 
 

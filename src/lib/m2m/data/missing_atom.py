@@ -102,7 +102,9 @@ def classes(batch: Clouds) -> Tensor:
 def removals(present: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
     """`count` different atoms of each molecule to take away, one at a time, drawn evenly: (N, count) for present (N, n)."""
     if count > int(present.sum(1).min()):
-        raise ValueError(f"count: got {count}, expected at most {int(present.sum(1).min())}, the atoms of the smallest molecule")
+        raise ValueError(
+            f"count: got {count}, expected at most {int(present.sum(1).min())}, the atoms of the smallest molecule"
+        )
     return torch.multinomial(present.float(), count, generator=generator)
 
 
