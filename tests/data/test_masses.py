@@ -21,6 +21,12 @@ def test_points_are_apart_and_in_the_ball():
     assert torch.equal(x, system(200, 8)[0])
 
 
+def test_distances_from_the_centre():
+    for even, median in ((False, 0.5 ** (1 / 3)), (True, 0.5)):
+        d = system(500, 8, apart=0.0, even=even)[0].norm(dim=-1)
+        assert d.median().item() == pytest.approx(median, abs=0.03)
+
+
 def test_gravity_of_two_masses():
     x = torch.tensor([[0.0, 0, 0], [0, 2, 0]]).double()
     a = masses.gravity(x, torch.tensor([3.0, 5.0]).double())

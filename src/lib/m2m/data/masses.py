@@ -19,12 +19,13 @@ def random(
     n: int,
     *,
     apart: float = 0.5,
+    even: bool = False,
     generator: torch.Generator | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> tuple[Tensor, Tensor]:
-    """Positions (samples, n, 3) uniform in the unit ball with distances of `apart` or more, masses (samples, n) in 0.5 to 2.
+    """Positions (samples, n, 3) in the unit ball with distances of `apart` or more, masses (samples, n) in 0.5 to 2.
 
-    Distances are at most 2.
+    Points are uniform in the ball, or, where `even`, as many at each distance from its centre. Distances are at most 2.
 
     Raises:
         ValueError: a count below 1, or points that do not fit into the ball that far apart.
@@ -38,7 +39,7 @@ def random(
         direction = torch.nn.functional.normalize(
             torch.randn(int(bad.sum()), n, 3, generator=generator, dtype=torch.float64), dim=-1
         )
-        radius = torch.rand(int(bad.sum()), n, 1, generator=generator, dtype=torch.float64) ** (1 / 3)
+        radius = torch.rand(int(bad.sum()), n, 1, generator=generator, dtype=torch.float64) ** (1 if even else 1 / 3)
         x[bad] = radius * direction
         distance = torch.cdist(x, x) + 3 * torch.eye(n, dtype=torch.float64)
         bad = (distance < apart).flatten(1).any(1)
