@@ -117,19 +117,19 @@ def forward(device: torch.device, sizes: list[int]) -> dict[str, Cases]:
 
 
 def backward(device: torch.device, sizes: list[int]) -> dict[str, Cases]:
-    """Values, and the gradient with respect to the points of a sum with given weights."""
+    """Values, and the gradient with respect to the points of a sum with weights, which lie in memory as the values do."""
     tasks = {}
     for l_max in DEGREES:
         functions = with_peers(BACKWARD, l_max, device)
         for points in sizes:
             r = draw(points, device).requires_grad_()
-            weights = torch.randn(points, (l_max + 1) ** 2, generator=torch.Generator().manual_seed(1)).to(device)
+            weights = {name: torch.empty_like(f(r)).normal_() for name, f in functions.items()}  # keeps the strides
 
-            def step(f, r=r, weights=weights) -> Tensor:
-                return torch.autograd.grad((f(r) * weights).sum(), r)[0]
+            def step(name: str, functions=functions, r=r, weights=weights) -> Tensor:
+                return torch.autograd.grad((functions[name](r) * weights[name]).sum(), r)[0]
 
             tasks[f"harmonics to l = {l_max}, {points:,} points, forward + backward"] = {
-                name: lambda f=f, step=step: step(f) for name, f in functions.items()
+                name: lambda name=name, step=step: step(name) for name in functions
             }
     return tasks
 
