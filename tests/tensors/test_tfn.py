@@ -147,6 +147,19 @@ def test_full_convolution_is_the_formula(name):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_radials_are_the_whole_radial_dependence(kind):
+    x, edge_index, f = system()
+    model = layer(nonlinearity=None, kind=kind, cutoff=3.0).convolution
+    geometry, (i, j) = tfn.Geometry(x, edge_index, 2), edge_index
+    expected = {l: torch.zeros(9, c, 2 * l + 1).double() for l, c in OUT.items()}
+    for (a, b, c), phi in model.radials(geometry.d).items():
+        Y = geometry.Y[:, b * b : (b + 1) ** 2]
+        message = torch.einsum("eco,abm,eb,eca->eom", phi, clebsch_gordan(a, b, c), Y, f[a][j])
+        expected[c].index_add_(0, i, message)
+    assert apart(model(f, geometry), expected) < 1e-12
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_agrees_with_e3nn(kind):
     """A tensor-product convolution built from e3nn's parts, with the same weights, to 1e-10."""
     o3 = pytest.importorskip("e3nn.o3")

@@ -119,6 +119,24 @@ class Convolution(nn.Module):
             out[l] = step(l, t, h, geometry).mT / math.sqrt(self.width[l] * self.neighbours)
         return out
 
+    def radials(self, d: Tensor) -> dict[Path, Tensor]:
+        """The radial function of each path at distances d (...), {path: (..., C_in, C_out)}.
+
+        With all factors, so that f'_i[m] = sum over j and paths of phi(d_ij) C[a, b, m] Y[b](r_ij) f_j[a].
+        """
+        h, start, out = self.radial(d), dict.fromkeys(self.channels_out, 0), {}
+        for path in self.paths:
+            l, c = path[2], self.channels_in[path[0]]
+            rows = slice(start[l], start[l] + c)
+            start[l] += c
+            weights = self.weights[str(l)]
+            if self.kind == "full":
+                phi = (h @ weights).unflatten(-1, (self.width[l], -1))[..., rows, :]
+            else:
+                phi = (h @ weights[:, rows])[..., None] * self.mix[str(l)][rows]
+            out[path] = phi * math.sqrt((2 * l + 1) / (self.width[l] * self.neighbours))
+        return out
+
     def _full(self, l: int, t: Tensor, h: Tensor, geometry: Geometry) -> Tensor:
         """Edge by edge: t (E, 2 l + 1, P) times a matrix (P, C_out) for each edge, then the sum."""
         weights = (h @ self.weights[str(l)]).view(len(t), self.width[l], self.channels_out[l])
