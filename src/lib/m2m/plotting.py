@@ -157,7 +157,7 @@ def slider(
         raise ValueError(f"frames: got {counts} traces, expected the same number in each of one or more frames")
     frames = {str(label): list(traces) for label, traces in frames.items()}
     labels = list(frames)
-    result = figure(frames[labels[start]], title=title, height=height + (40 if play else 0), **layout)
+    result = figure(frames[labels[start]], title=title, height=height + (60 if play else 0), **layout)
     result.frames = [go.Frame(data=traces, name=label) for label, traces in frames.items()]
     jump = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
     steps = [{"label": label, "method": "animate", "args": [[label], jump]} for label in labels]
@@ -173,7 +173,7 @@ def slider(
         # Below the slider: beside it they would lie over its first steps on a phone
         buttons = [{"label": "Play", "method": "animate", "args": [None, on]},
                    {"label": "Stop", "method": "animate", "args": [[None], jump]}]  # fmt: skip
-        place = {"x": 0, "xanchor": "left", "y": 0, "yanchor": "top", "direction": "left", "pad": {"t": below + 62, "r": 10}}
+        place = {"x": 0, "xanchor": "left", "y": 0, "yanchor": "top", "direction": "left", "pad": {"t": below + 80, "r": 10}}
         result.update_layout(updatemenus=[{"type": "buttons", "showactive": False, "buttons": buttons, **place}])
     return result
 
