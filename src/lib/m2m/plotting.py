@@ -157,7 +157,7 @@ def slider(
         raise ValueError(f"frames: got {counts} traces, expected the same number in each of one or more frames")
     frames = {str(label): list(traces) for label, traces in frames.items()}
     labels = list(frames)
-    result = figure(frames[labels[start]], title=title, height=height, **layout)
+    result = figure(frames[labels[start]], title=title, height=height + (60 if play else 0), **layout)
     result.frames = [go.Frame(data=traces, name=label) for label, traces in frames.items()]
     jump = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
     steps = [{"label": label, "method": "animate", "args": [[label], jump]} for label in labels]
@@ -170,11 +170,11 @@ def slider(
     )
     if play:
         on = {"mode": "immediate", "fromcurrent": True, "frame": {"duration": play, "redraw": True}, "transition": {"duration": 0}}
+        # Below the slider: beside it they would lie over its first steps on a phone
         buttons = [{"label": "Play", "method": "animate", "args": [None, on]},
                    {"label": "Stop", "method": "animate", "args": [[None], jump]}]  # fmt: skip
-        place = {"x": 0, "xanchor": "left", "y": 0, "yanchor": "top", "direction": "left", "pad": {"t": below + 22, "r": 10}}
+        place = {"x": 0, "xanchor": "left", "y": 0, "yanchor": "top", "direction": "left", "pad": {"t": below + 80, "r": 10}}
         result.update_layout(updatemenus=[{"type": "buttons", "showactive": False, "buttons": buttons, **place}])
-        result.layout.sliders[0].update(x=0.2, len=0.78)
     return result
 
 
@@ -254,7 +254,7 @@ def molecule_traces(
 
 
 EMPTY_AXIS = {"showbackground": False, "showgrid": False, "zeroline": False, "showticklabels": False, "title": {"text": ""}}
-SCENE = {"aspectmode": "data", "dragmode": "orbit", "camera": {"eye": {"x": 0.9, "y": 0.9, "z": 0.6}},
+SCENE = {"aspectmode": "data", "dragmode": "orbit", "camera": {"eye": {"x": 1.1, "y": 1.1, "z": 0.75}},
          "xaxis": EMPTY_AXIS, "yaxis": EMPTY_AXIS, "zaxis": EMPTY_AXIS}  # fmt: skip
 
 

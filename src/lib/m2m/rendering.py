@@ -28,10 +28,15 @@ _HTML = """<div id="{id}" class="plotly-figure" role="img" aria-label="{alt}" st
 <script>(() => {{
   const figure = {json};
   const draw = () => {{
-    const title = figure.layout.title;  // on a phone a title needs two lines
-    if (title && document.getElementById("{id}").clientWidth < 500) {{
+    const {{title, legend, margin}} = figure.layout;
+    if (title && document.getElementById("{id}").clientWidth < 500) {{  // on a phone a title needs two lines, a legend too
       title.text = title.text.replace(/(.{{30,45}})\\s+/g, "$1<br>");
-      title.font = {{size: 12}};
+      Object.assign(title, {{font: {{size: 12}}, y: 1, yanchor: "top", pad: {{t: 12}}}});
+      figure.layout.margin = {{...margin, t: legend && legend.y >= 1 ? 105 : 55}};
+      for (const note of figure.layout.annotations || []) note.font = {{...note.font, size: 10}};
+      for (const scene of Object.values(figure.layout))  // scenes beside each other are narrow: step back
+        if (scene && scene.camera && scene.camera.eye && scene.domain && scene.domain.x[1] - scene.domain.x[0] < 0.9)
+          for (const axis of "xyz") scene.camera.eye[axis] *= 1.6;
     }}
     Plotly.newPlot("{id}", {{...figure, config: {{responsive: true, displaylogo: false}}}});
   }};
