@@ -1,7 +1,7 @@
 import sys
 
-from bench import flows, messages
+from bench import convolutions, flows, harmonics, messages
 
-for _part in (flows, messages):
+for _part in (flows, messages, harmonics, convolutions):
     sys.argv = [sys.argv[0]]
     _part.main()
