@@ -80,9 +80,3 @@ def test_removals():
     assert (share - 0.25).abs().max() < 0.06
     with pytest.raises(ValueError, match="at most 3"):
         missing_atom.removals(present, 4)
-
-
-def test_remaining():
-    present = torch.tensor([[True, True, False]])
-    left = missing_atom.remaining(present, torch.tensor([[0, 1, -1]]))
-    assert left.tolist() == [[[False, True, False], [True, False, False], [True, True, False]]]

@@ -40,7 +40,7 @@ def test_guesses_turn_and_move_with_the_molecule(network):
 def test_votes(network):
     x, element, removed = molecules()
     cast = network.votes(x, element, removed)
-    left = missing_atom.remaining(element >= 0, removed)
+    left = votes.remaining(element >= 0, removed)
     assert torch.allclose(cast.weights.sum(-1), torch.ones(3, 2).double()) and (cast.weights[~left] == 0).all()
     place, scores = network(x, element, removed)
     assert torch.allclose(place, torch.einsum("brn,brnc->brc", cast.weights, cast.places))
@@ -115,3 +115,9 @@ def test_the_published_sizes():
     assert torch.allclose(weight @ weight.T, torch.eye(15), atol=1e-5) and "1" in network.own[0]
     assert votes.softplus(torch.zeros(1)).abs() < 1e-7
     assert torch.isfinite(votes.bend(torch.zeros(1, 3, 1, 1, 15), network.bias[0])).all()
+
+
+def test_remaining():
+    present = torch.tensor([[True, True, False]])
+    left = votes.remaining(present, torch.tensor([[0, 1, -1]]))
+    assert left.tolist() == [[[False, True, False], [True, False, False], [True, True, False]]]

@@ -106,9 +106,3 @@ def removals(present: Tensor, count: int, generator: torch.Generator | None = No
             f"count: got {count}, expected at most {int(present.sum(1).min())}, the atoms of the smallest molecule"
         )
     return torch.multinomial(present.float(), count, generator=generator)
-
-
-def remaining(present: Tensor, removed: Tensor) -> Tensor:
-    """Which atoms are left when atom removed[b, r] of molecule b is gone: (N, R, n) for present (N, n) and removed (N, R)."""
-    atoms = torch.arange(present.shape[1], device=present.device)
-    return present[:, None] & (atoms != removed[..., None])

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from m2m.data.missing_atom import SYMBOLS, remaining
 from m2m.messages.radial import Gaussians
 from m2m.tensors import factorised
+
+ELEMENTS = 5  # H, C, N, O, F
 
 
 class Votes(NamedTuple):
@@ -50,10 +51,10 @@ class Voter(nn.Module):
         self.l_max, self.basis = len(channels) - 1, Gaussians(stop, size, start)
         inside = dict(enumerate(channels))
         wide = inside | {0: sum(channels)}  # a gate for each arrow
-        given = [{0: len(SYMBOLS)}] + [inside] * (layers - 1)
+        given = [{0: ELEMENTS}] + [inside] * (layers - 1)
         self.convolutions = nn.ModuleList([factorised.Convolution(c, wide, self.l_max, size) for c in given])
         self.own = nn.ModuleList([self_interaction(c, wide) for c in given])
-        self.scores = nn.Sequential(nn.Linear(channels[0], 32), nn.SiLU(), nn.Linear(32, len(SYMBOLS) + 1))
+        self.scores = nn.Sequential(nn.Linear(channels[0], 32), nn.SiLU(), nn.Linear(32, ELEMENTS + 1))
         self.arrow = nn.Linear(channels[1], 1, bias=False) if self.l_max else None
 
     def votes(self, x: Tensor, element: Tensor, removed: Tensor) -> Votes:
@@ -83,13 +84,13 @@ class PublishedVoter(nn.Module):
     def __init__(self, channels: int = 15):
         super().__init__()
         self.register_buffer("centres", torch.linspace(0.0, 2.5, 4))
-        self.embed = orthogonal(len(SYMBOLS), channels)
+        self.embed = orthogonal(ELEMENTS, channels)
         both = {0: channels, 1: channels}
         self.convolutions = nn.ModuleList([Depthwise({0: channels}), Depthwise(both), Depthwise(both)])
         mixed = [{l: c.channels_out[l] for l in (0, 1)} for c in self.convolutions]
         self.own = nn.ModuleList([self_interaction(c, both, orthogonal) for c in mixed[:-1]])
         self.bias = nn.ParameterList([nn.Parameter(torch.zeros(channels)) for _ in mixed[:-1]])
-        self.scores, self.weight = orthogonal(mixed[-1][0], len(SYMBOLS)), orthogonal(mixed[-1][0], 1)
+        self.scores, self.weight = orthogonal(mixed[-1][0], ELEMENTS), orthogonal(mixed[-1][0], 1)
         self.arrow = orthogonal(mixed[-1][1], 1, bias=False)
 
     def votes(self, x: Tensor, element: Tensor, removed: Tensor) -> Votes:
@@ -153,9 +154,15 @@ def couple(t: Tensor, a: int, b: int, c: int) -> Tensor:
 # --- Parts ----------------------------------------------------------------------------------------------------------------
 
 
+def remaining(present: Tensor, removed: Tensor) -> Tensor:
+    """Which atoms are left when atom removed[b, r] of molecule b is gone: (B, R, n) for present (B, n) and removed (B, R)."""
+    atoms = torch.arange(present.shape[1], device=present.device)
+    return present[:, None] & (atoms != removed[..., None])
+
+
 def one_hot(element: Tensor, dtype: torch.dtype) -> Tensor:
     """Elements (B, n) as features of degree 0, (B, 1, n, 1, 5)."""
-    return functional.one_hot(element + 1, len(SYMBOLS) + 1)[:, None, :, None, 1:].to(dtype)
+    return functional.one_hot(element + 1, ELEMENTS + 1)[:, None, :, None, 1:].to(dtype)
 
 
 def votes(x: Tensor, left: Tensor, arrows: Tensor | float, weight: Tensor, scores: Tensor) -> Votes:
