@@ -129,6 +129,21 @@ class Geometry:
             return graph.scatter_sum(values, self.edge_index[0], self.nodes)
         return values.view(self.nodes, self.slots, *values.shape[1:]).sum(1)
 
+    def at_receivers(self, values: Tensor) -> Tensor:
+        """Rows (N, ...) of the nodes, for each edge that of its receiver, in the order of `arranged`."""
+        if self.slots is None:
+            return values.index_select(0, self.edge_index[0])
+        return values[:, None].expand(-1, self.slots, *values.shape[1:]).flatten(0, 1)
+
+    def softmax(self, values: Tensor) -> Tensor:
+        """Softmax of rows (edges, ...), in the order of `arranged`, over the neighbours of each node; empty places get 0."""
+        if self.slots is None:
+            return graph.scatter_softmax(values, self.edge_index[0], self.nodes)
+        empty = None if self._empty is None else self._empty.view(-1, *[1] * (values.ndim - 1))
+        values = values if empty is None else values.masked_fill(empty, torch.finfo(values.dtype).min)
+        weights = values.view(self.nodes, self.slots, *values.shape[1:]).softmax(1).flatten(0, 1)
+        return weights if empty is None else weights.masked_fill(empty, 0.0)
+
 
 def products(f: Features, geometry: Geometry, paths: tuple[Path, ...]) -> Features:
     """f_j times Y(r_ij) along every path, {l_out: (edges, 2 l_out + 1, P)} in the order of `Geometry.arranged`.
