@@ -112,6 +112,13 @@ class Geometry:
         """Rows (E, ...) of the edges in the order in which the sums want them, (nodes * slots, ...)."""
         return values if self._place is None else values.index_select(0, self._place)
 
+    def back(self, values: Tensor) -> Tensor:
+        """Rows in the order of `arranged` (edges, ...), in the order of edge_index again, (E, ...)."""
+        if self._place is None:
+            return values
+        place, values = (self._place, values) if self._empty is None else (self._place[~self._empty], values[~self._empty])
+        return torch.empty_like(values).index_copy_(0, place, values)
+
     def kernels(self, paths: tuple[Path, ...]) -> dict[int, Tensor]:
         """Harmonics times Clebsch-Gordan coefficients of each edge, {l_in: (edges, rows, 2 l_in + 1)}, made once."""
         if paths not in self._kernels:

@@ -70,7 +70,7 @@ class Messages(tfn.Convolution):
         for l, t in products(f, geometry, self.paths).items():
             weights = h @ self.weights[str(l)] / math.sqrt(self.width[l] * self.neighbours)
             if self.kind == "full":
-                out[l] = torch.bmm(t, weights.view(len(t), self.width[l], -1))
+                out[l] = torch.bmm(t, weights.view(len(t), self.width[l], self.channels_out[l]))
             else:
                 out[l] = (t * weights[:, None]) @ self.mix[str(l)]
         return out
@@ -118,8 +118,8 @@ class Attention(nn.Module):
     def forward(self, f: Features, geometry: Geometry, a: Tensor | None = None) -> Features:
         """f {l: (N, C_l, 2 l + 1)} and edge features a (E, A) -> {l: (N, C_l', 2 l + 1)}, zeros where there is no neighbour."""
         keys, values = self.split(self.messages(f, geometry, a))
-        alpha = self.alpha(f, keys, geometry)[:, None, :, None]
-        return {l: geometry.sum((v.unflatten(-1, (self.heads, -1)) * alpha).flatten(2)).mT for l, v in values.items()}
+        alpha = self.alpha(f, keys, geometry)
+        return {l: geometry.sum(v * (alpha @ self.deal(v).T)[:, None]).mT for l, v in values.items()}
 
     def split(self, both: Features) -> tuple[Features, Features]:
         """Keys and values, {l: (edges, 2 l + 1, C_l)} each."""
@@ -133,13 +133,19 @@ class Attention(nn.Module):
         logits = 0.0
         for l, q in self.query(f).items():
             fits = (geometry.at_receivers(q.mT) * keys[l]).sum(1)
-            logits = logits + fits.unflatten(-1, (self.heads, -1)).sum(-1)
+            logits = logits + fits @ self.deal(fits)
         return geometry.softmax(logits / math.sqrt(self.size))
+
+    def deal(self, values: Tensor) -> Tensor:
+        """The head of each channel of values (..., C), as a matrix of zeros and ones (C, H)."""
+        return torch.eye(self.heads, dtype=values.dtype, device=values.device).repeat_interleave(
+            values.shape[-1] // self.heads, 0
+        )
 
     @torch.no_grad()
     def look(self, f: Features, geometry: Geometry, a: Tensor | None = None) -> Tensor:
-        """The weights alpha_ij to draw, (edges, H)."""
-        return self.alpha(f, self.split(self.messages(f, geometry, a))[0], geometry)
+        """The weights alpha_ij, to be looked at: (E, H) in the order of edge_index."""
+        return geometry.back(self.alpha(f, self.split(self.messages(f, geometry, a))[0], geometry))
 
 
 class AttentiveSelfInteraction(nn.Module):
