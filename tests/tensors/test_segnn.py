@@ -73,16 +73,18 @@ def test_product_is_that_of_e3nn():
     o3 = pytest.importorskip("e3nn.o3")
     model, f, a = product(), features(6), numbers(6, 2)
     order = lambda channels: o3.Irreps([(c, (l, 1)) for l, c in channels.items()])
-    theirs = o3.FullyConnectedTensorProduct(order(IN), o3.Irreps("0e + 1e + 2e"), order(OUT), irrep_normalization="component")
-    theirs = theirs.double()
+    torch.set_default_dtype(torch.float64)  # its coefficients are made in the default type
+    try:
+        attribute = o3.Irreps("0e + 1e + 2e")
+        theirs = o3.FullyConnectedTensorProduct(order(IN), attribute, order(OUT), irrep_normalization="component")
+    finally:
+        torch.set_default_dtype(torch.float32)
     start, ours = {l: 0 for l in IN}, {}
     for path in model.paths:
         columns = OUT[path[2]]
         ours[path] = model.weights[str(path[0])][:, start[path[0]] : start[path[0]] + columns]
         start[path[0]] += columns
-    with (
-        torch.no_grad()
-    ):  # theirs are divided by the root of the number of terms, ours have that in the weights; signs by path
+    with torch.no_grad():  # theirs are divided by the root of the number of terms, ours start so; signs differ by path
         for k, step in enumerate(theirs.instructions):
             path = step.i_in1, step.i_in2, step.i_out
             sign = torch.sign((clebsch_gordan(*path) * o3.wigner_3j(*path, dtype=torch.float64)).sum())
@@ -154,9 +156,8 @@ def predict(model, x, v, edge_index, l=1, order=None):
     mean = graph.scatter_mean(around.a, edge_index[0], len(x))
     along = segnn.Attributes((mean + harmonics(v, l)) / 2)
     d = graph.norm(r)[:, None]
-    label = (
-        torch.linspace(-1, 1, len(x), dtype=x.dtype) if order is None else torch.linspace(-1, 1, len(x), dtype=x.dtype)[order]
-    )
+    label = torch.linspace(-1, 1, len(x), dtype=x.dtype)
+    label = label if order is None else label[order]
     f = {0: torch.stack([graph.norm(v), label], 1)[..., None], 1: torch.stack([v, 2 * v], 1)}
     f = f if l else {0: f[0]}
     return model(f, edge_index, torch.cat([d, 1 / (1 + d)], 1), around, along)
@@ -205,7 +206,7 @@ def test_permutation():
 
 
 def test_pairs_are_a_product_of_what_stands_beside_each_other():
-    x, v, edge_index = system()
+    x, _, edge_index = system()
     torch.manual_seed(0)
     pair = segnn.PairProduct(IN, 2, OUT, 1).double()
     f, b, (i, j) = features(9), torch.randn(edge_index.shape[1], 2).double(), edge_index
@@ -220,7 +221,7 @@ def test_layer_is_two_steerable_networks():
     torch.manual_seed(0)
     channels = {0: 4, 1: 3}
     layer = segnn.Layer(channels, 1, 1, neighbours=4.0).double()
-    f, (i, j), b = features(9, channels=channels), edge_index, torch.randn(edge_index.shape[1], 1).double()
+    f, i, b = features(9, channels=channels), edge_index[0], torch.randn(edge_index.shape[1], 1).double()
     around, along = segnn.Attributes.of(graph.vectors(x, edge_index), 1), segnn.Attributes.of(v, 1)
     message = layer.gate(layer.second(layer.gate(layer.first(f, edge_index, b, around)), around))
     for node in range(9):
