@@ -23,7 +23,7 @@ LOSSES = {
     "roots": lambda s: SCALE * (s + SCALE**2).sqrt(),
     "capped": lambda s: s / (1 + s / SCALE**2),
 }
-FIT = {"batch_size": 50, "lr": 5e-3}
+FIT = {"batch_size": 50, "lr": 1e-2}
 SHORT, LONG = 600, 1500
 
 

@@ -203,9 +203,10 @@ class Group(nn.Module):
 
 
 def arrows(x: Tensor, v: Tensor, edge_index: Tensor) -> tuple[dict[int, Tensor], Tensor]:
-    """What steerable networks begin with: |v_i|, v_i and the mean of r_ij; and r_ij (E, 3)."""
+    """What steerable networks begin with: |v_i|, v_i and the mean r of r_ij as r / (1 + |r|); and r_ij (E, 3)."""
     r = graph.vectors(x, edge_index)
     middle = graph.scatter_mean(r, edge_index[0], len(x))
+    middle = middle / (1 + graph.norm(middle)[:, None])
     return {0: graph.norm(v)[:, None, None], 1: torch.stack([v, middle], 1)}, r
 
 
@@ -216,7 +217,7 @@ class Tensors(nn.Module):
         attention: without it all neighbours weigh the same, which makes it a tensor field network.
     """
 
-    def __init__(self, attention: bool, channels: int = 32, layers: int = 4, heads: int = 4):
+    def __init__(self, attention: bool, channels: int = 32, layers: int = 4, heads: int = 2):
         super().__init__()
         self.pairs, width = Pairs(), {0: channels, 1: channels}
         options = dict(layers=layers, heads=heads, l_filter=1, attention=attention, edge_features=3, neighbours=1.0)
@@ -264,6 +265,6 @@ RUNGS = {
     "invariant messages": lambda: Invariant(Messages),
     "EGNN": EGNN,
     "TFN": lambda: Tensors(False),
-    "SE(3)-Transformer": lambda: Tensors(True, 24),
+    "SE(3)-Transformer": lambda: Tensors(True),
     "SEGNN": Steerable,
 }
