@@ -183,6 +183,7 @@ class Layer(nn.Module):
     Args:
         self_interaction: "linear" or "attentive".
         nonlinearity: "gate", "norm" or None.
+        residual: add what came in to degrees whose channels stay as they are.
         options: of `Attention`.
     """
 
@@ -195,6 +196,7 @@ class Layer(nn.Module):
         *,
         self_interaction: str = "linear",
         nonlinearity: str | None = "gate",
+        residual: bool = True,
         **options,
     ):
         super().__init__()
@@ -209,17 +211,21 @@ class Layer(nn.Module):
         self.attention = Attention(channels_in, wanted, l_filter, basis, **options)
         kept = {l: c for l, c in wanted.items() if l in channels_in}
         self.itself = kinds[self_interaction](channels_in, kept) if kept else None
+        self.residual = [l for l, c in channels_out.items() if residual and channels_in.get(l) == c]
 
     def forward(self, f: Features, geometry: Geometry, a: Tensor | None = None) -> Features:
         """{l: (N, C_l, 2 l + 1)} -> the same of the channels that go out."""
         out = self.attention(f, geometry, a)
         if self.itself is not None:
             out |= {l: out[l] + value for l, value in self.itself(f).items()}
-        return out if self.nonlinear is None else self.nonlinear(out)
+        out = out if self.nonlinear is None else self.nonlinear(out)
+        return out | {l: out[l] + f[l] for l in self.residual}
 
 
 class SE3Transformer(nn.Module):
-    """Layers of attention, and a matrix on the channels of each degree at the end.
+    """Layers of attention between two matrices on the channels of each degree, one to begin with and one to end with.
+
+    The first spreads few channels over many: a message has radial functions for each channel that comes in.
 
     Args:
         channels_in: {l: C_l} of the input.
@@ -253,7 +259,9 @@ class SE3Transformer(nn.Module):
         if isinstance(layers, bool) or not isinstance(layers, int) or layers < 1:
             raise ValueError(f"layers: got {layers!r}, expected a whole number from 1 on")
         options |= {"heads": heads, "edge_features": edge_features, "kind": kind}
-        widths = [channels_in, *[channels] * layers]
+        spread = {l: channels.get(l, c) for l, c in channels_in.items()}
+        self.embed = tfn.SelfInteraction(channels_in, spread)
+        widths = [spread, *[channels] * layers]
         self.layers = nn.ModuleList(Layer(*pair, l_filter, basis, **options) for pair in zip(widths, widths[1:], strict=False))
         self.read = tfn.SelfInteraction(channels, channels_out)
 
@@ -263,6 +271,7 @@ class SE3Transformer(nn.Module):
         Raises:
             ValueError: features, geometry or edge features that do not fit.
         """
+        f = self.embed(f)
         for layer in self.layers:
             f = layer(f, geometry, a)
         return self.read(f)
