@@ -92,3 +92,19 @@ def test_tasks():
     cpu, gpu = targets.tasks("cpu"), targets.tasks("gpu")
     assert all(task in gpu for task in cpu) and len({str(task) for task in gpu}) == len(gpu)
     assert {task["model"] for task in gpu} == set(MODELS)
+
+
+def test_two_copies_far_apart(network, parts):
+    """Polarisabilities add up, the energy of an orbital does not; the sum of atoms would say so for both."""
+    one = parts["test"][3]
+    both = molecules.MoleculeBatch(
+        torch.cat([one.z, one.z]),
+        torch.cat([one.x, one.x + 100]).double(),
+        torch.zeros(2 * len(one.z), dtype=torch.int64),
+        one.y,
+        one.index,
+    )
+    one.x = one.x.double()
+    with torch.no_grad():
+        homo, alpha = (network.learned(both) / network.learned(one))[0].tolist()
+    assert homo == pytest.approx(1, abs=1e-6) and alpha == pytest.approx(2, abs=1e-6)
