@@ -97,14 +97,14 @@ def test_tasks():
 def test_two_copies_far_apart(network, parts):
     """Polarisabilities add up, the energy of an orbital does not; the sum of atoms would say so for both."""
     one = parts["test"][3]
+    one.x = one.x.double()
     both = molecules.MoleculeBatch(
         torch.cat([one.z, one.z]),
-        torch.cat([one.x, one.x + 100]).double(),
+        torch.cat([one.x, one.x + 100]),
         torch.zeros(2 * len(one.z), dtype=torch.int64),
         one.y,
         one.index,
     )
-    one.x = one.x.double()
     with torch.no_grad():
         homo, alpha = (network.learned(both) / network.learned(one))[0].tolist()
     assert homo == pytest.approx(1, abs=1e-6) and alpha == pytest.approx(2, abs=1e-6)
