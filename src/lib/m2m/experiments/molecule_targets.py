@@ -201,8 +201,8 @@ def baseline(parts: dict[str, molecules.Molecules]) -> dict[str, float]:
 
 # --- The table ------------------------------------------------------------------------------------------------------------
 
-# Steps of about half a minute of processor time on one core of the machine that made the table
-STEPS = {"SchNet": 1600, "EGNN": 1050, "TFN": 620, "SE(3)-Transformer": 340}
+# Steps of about twenty seconds of processor time on one core of the machine that made the table
+STEPS = {"SchNet": 1040, "EGNN": 680, "TFN": 400, "SE(3)-Transformer": 224}
 SIZES = (500, 2000, 8000)
 
 
