@@ -22,7 +22,7 @@ def test_the_long_run_contains_the_short_one():
         short, long = module.tasks("cpu"), module.tasks("gpu")
         assert len({str(task) for task in long}) == len(long) > len(short)
     assert all(task in ladder.tasks("gpu") for task in ladder.tasks("cpu"))
-    assert {task["rung"] for task in ladder.tasks("cpu")} == set(rungs.RUNGS)
+    assert {task["rung"] for task in ladder.tasks("gpu") if task["systems"] == 3000} == set(rungs.RUNGS)
     assert {task["seed"] for task in ladder.tasks("gpu")} == {0, 1, 2}
     assert {"ladder", "steerable_data"} <= set(experiments.names())
 
