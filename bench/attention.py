@@ -51,31 +51,34 @@ def width(channels: int, l_max: int) -> dict[int, int]:
 class Attention(nn.Module):
     """The layer of `m2m.tensors.se3_transformer.Attention`, kind "full", in e3nn's order of features."""
 
-    def __init__(self, channels: int, l_max: int, heads: int):
+    def __init__(self, channels: int, l_max: int, heads: int, l_in: int | None = None):
         super().__init__()
         from e3nn import o3
 
-        degrees = range(l_max + 1)
+        degrees, degrees_in = range(l_max + 1), range((l_max if l_in is None else l_in) + 1)
+        self.irreps_in = o3.Irreps([(channels, (l, 1)) for l in degrees_in])
         self.irreps = o3.Irreps([(channels, (l, 1)) for l in degrees])
-        both = o3.Irreps([(2 * channels, (l, 1)) for l in degrees])
+        both = o3.Irreps([((1 + (l in degrees_in)) * channels, (l, 1)) for l in degrees])  # keys and values
         self.filters = o3.Irreps([(1, (l, 1)) for l in range(2 * l_max + 1)])
-        paths = [(a, b, c, "uvw", True) for a in degrees for c in degrees for b in range(abs(a - c), a + c + 1)]
-        self.product = o3.TensorProduct(self.irreps, self.filters, both, paths, shared_weights=False, internal_weights=False)
+        paths = [(a, b, c, "uvw", True) for a in degrees_in for c in degrees for b in range(abs(a - c), a + c + 1)]
+        options = dict(shared_weights=False, internal_weights=False)
+        self.product = o3.TensorProduct(self.irreps_in, self.filters, both, paths, **options)
         self.radial = convolutions.network(self.product.weight_numel)
-        self.query = o3.Linear(self.irreps, self.irreps)
-        self.channels, self.l_max, self.heads = channels, l_max, heads
+        self.query = o3.Linear(self.irreps_in, self.irreps_in)
+        self.sizes, self.heads = [channels * (2 * l + 1) for l in degrees], heads
+        self.keys = [l in degrees_in for l in degrees]
 
     def forward(self, f: Tensor, Y: Tensor, e: Tensor, edge_index: Tensor) -> Tensor:
         receiver, sender = edge_index
-        both = self.product(f[sender], Y, self.radial(e))
-        blocks = both.split([2 * self.channels * (2 * l + 1) for l in range(self.l_max + 1)], 1)
-        keys, values = zip(*(block.view(len(both), 2, self.heads, -1).unbind(1) for block in blocks), strict=True)
-        parts = self.query(f).split([self.channels * (2 * l + 1) for l in range(self.l_max + 1)], 1)
-        q = torch.cat([part.view(len(f), self.heads, -1) for part in parts], -1)
-        logits = (q[receiver] * torch.cat(keys, -1)).sum(-1) / math.sqrt(q.shape[-1])
-        alpha = graph.scatter_softmax(logits, receiver, len(f))[..., None]
-        weighted = torch.cat([(alpha * v).flatten(1) for v in values], 1)
-        return torch.zeros_like(f).index_add_(0, receiver, weighted)
+        blocks = self.product(f[sender], Y, self.radial(e)).split([(1 + key) * n for n, key in zip(self.sizes, self.keys)], 1)
+        parts = [block.split(n, 1) for block, n in zip(blocks, self.sizes, strict=True)]
+        by_head = lambda t: t.view(len(t), self.heads, -1)
+        k = torch.cat([by_head(part[0]) for part in parts if len(part) == 2], -1)
+        query = self.query(f).split([n for n, key in zip(self.sizes, self.keys, strict=True) if key], 1)
+        q = torch.cat([by_head(part) for part in query], -1)
+        alpha = graph.scatter_softmax((q[receiver] * k).sum(-1) / math.sqrt(q.shape[-1]), receiver, len(f))[..., None]
+        weighted = torch.cat([(alpha * by_head(part[-1])).flatten(1) for part in parts], 1)
+        return f.new_zeros(len(f), sum(self.sizes)).index_add_(0, receiver, weighted)
 
 
 class Network(nn.Module):
@@ -85,13 +88,12 @@ class Network(nn.Module):
         super().__init__()
         from e3nn import o3
 
-        into = o3.Irreps("2x0e + 1x1e")
-        self.attention = nn.ModuleList(Attention(channels, l_max, 1) for _ in range(LAYERS))
-        inner = self.attention[0].irreps
-        spread = o3.Irreps([(channels, (0, 1)), (channels, (1, 1))])
-        self.embed, self.read = o3.Linear(into, inner), o3.Linear(inner, "2x1e")
-        self.itself = nn.ModuleList(o3.Linear(inner, inner) for _ in range(LAYERS))
-        self.filters, self.spread = self.attention[0].filters, spread
+        into, first = o3.Irreps("2x0e + 1x1e"), o3.Irreps([(channels, (0, 1)), (channels, (1, 1))])
+        degrees = [1] + [l_max] * (LAYERS - 1)
+        self.attention = nn.ModuleList(Attention(channels, l_max, 1, l_in) for l_in in degrees)
+        self.filters, inner = self.attention[0].filters, self.attention[0].irreps
+        self.embed, self.read = o3.Linear(into, first), o3.Linear(inner, "2x1e")
+        self.itself = nn.ModuleList(o3.Linear(layer.irreps_in, inner) for layer in self.attention)
 
     def forward(self, f: Tensor, r: Tensor, e: Tensor, edge_index: Tensor) -> Tensor:
         from e3nn import o3

@@ -1,5 +1,7 @@
 """The measures of the attention experiment on predictors whose answer is known, and that its networks and tasks fit."""
 
+from functools import lru_cache
+
 import pytest
 import torch
 from torch import nn
@@ -11,8 +13,12 @@ from m2m.experiments import nbody_attention as table
 
 @pytest.fixture(autouse=True)
 def small_sets(monkeypatch):
-    made = {world: tuple(particles.boxed(size, seed=size) for size in (120, 60)) for world in table.TIME}
-    monkeypatch.setattr(table, "data", lambda world: made[world])
+    monkeypatch.setattr(table, "data", lambda world: small())
+
+
+@lru_cache
+def small():
+    return tuple(particles.pairs(size, frames=(0, 1), every=20, seed=size) for size in (120, 60))
 
 
 class Shifted(nn.Module):
