@@ -18,7 +18,7 @@ def small_sets(monkeypatch):
 
 @lru_cache
 def small():
-    return tuple(particles.pairs(size, frames=(0, 1), every=20, seed=size) for size in (120, 60))
+    return tuple(particles.pairs(size, frames=(0, 1), every=20, seed=size) for size in (120, 100))
 
 
 class Shifted(nn.Module):
