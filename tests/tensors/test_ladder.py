@@ -55,6 +55,21 @@ def test_tetrahedral_rotations_are_a_group():
     assert (same.sum(1) == 1).all() and (group[0] == torch.eye(3)).all()
 
 
+@pytest.mark.parametrize("layer", [ladder.Convolution, ladder.Messages])
+def test_invariants_of_velocities(layer, system):
+    """With the inner products a message hears where its sender goes; without them only how fast."""
+    torch.manual_seed(0)
+    R, towards = rotations.random(generator=runtime.generator(1), dtype=torch.float64), {}
+    for dots in (False, True):
+        made = ladder.Invariant(layer, dots=dots).double()
+        assert turning_error(made, system, R) < 1e-10
+        other = system.v0.clone()
+        other[1] *= -1
+        still, changed = (made(system.x0, v, system.edge_index, system.a)[0][0] for v in (system.v0, other))
+        towards[dots] = (changed - still).abs().max().item()
+    assert towards[False] == 0 < 1e-6 < towards[True]
+
+
 @pytest.mark.parametrize("rung", ladder.RUNGS)
 def test_permutation(rung, system):
     made, order = model(rung), torch.tensor([3, 0, 4, 1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14])

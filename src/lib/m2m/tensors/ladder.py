@@ -108,21 +108,27 @@ class Invariant(nn.Module):
 
     Args:
         layer: `Convolution`, which makes it a SchNet, or `Messages`.
+        dots: adds v_i . r_ij, v_j . r_ij (r of length 1) and v_i . v_j to b_ij, which otherwise says nothing of where v points.
     """
 
-    def __init__(self, layer: type[nn.Module], channels: int = 64, layers: int = 4):
+    def __init__(self, layer: type[nn.Module], channels: int = 64, layers: int = 4, *, dots: bool = False):
         super().__init__()
-        self.pairs = Pairs()
+        self.pairs, self.dots = Pairs(), dots
+        size = self.pairs.size + 3 * dots
         self.embed = nn.Linear(1, channels)
-        self.layers = nn.ModuleList(layer(channels, self.pairs.size) for _ in range(layers))
+        self.layers = nn.ModuleList(layer(channels, size) for _ in range(layers))
         self.along = nn.Linear(channels, 1)
-        self.towards = egnn.Joint(channels, self.pairs.size, channels)
+        self.towards = egnn.Joint(channels, size, channels)
         self.length = nn.Sequential(nn.SiLU(), nn.Linear(channels, 1))
 
     def forward(self, x: Tensor, v: Tensor, edge_index: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
         egnn.check(x, v, edge_index, a, 1)
         r, f = graph.vectors(x, edge_index), self.embed(graph.norm(v)[:, None])
         b = self.pairs(graph.norm(r), a)
+        if self.dots:
+            (i, j), n = edge_index, nn.functional.normalize(r, dim=1)
+            products = [(v[i] * n).sum(1), (v[j] * n).sum(1), (v[i] * v[j]).sum(1)]
+            b = torch.cat([b, torch.stack(products, 1)], 1)
         for layer in self.layers:
             f = layer(f, edge_index, b)
         push = graph.scatter_mean(self.length(self.towards(f, edge_index, b)) * r, edge_index[0], len(x))
