@@ -221,13 +221,12 @@ SMALL = {"invariant": 80, "+z": 80, "PointNet": 150}
 
 
 def tasks(scale: str) -> list[dict]:
-    """ "cpu": the two equivariant networks and PointNet, a few steps. "gpu" has these with three seeds, and longer trainings
-    of all models."""
-    short = [dict(model=model, k=K, steps=steps) for model, steps in SMALL.items()]
+    """ "cpu": the two equivariant networks and PointNet, a few steps. "gpu" has that too, and longer trainings of all models
+    with three seeds."""
+    short = [dict(model=model, k=K, steps=steps, seed=0) for model, steps in SMALL.items()]
     if scale == "cpu":
-        return [task | dict(seed=0) for task in short]
-    whole = [dict(model=model, k=K, steps=steps) for model, steps in LARGE.items()]
-    return [task | dict(seed=seed) for seed in range(3) for task in short + whole]
+        return short
+    return short + [dict(model=model, k=K, steps=steps, seed=seed) for seed in range(3) for model, steps in LARGE.items()]
 
 
 def run(model: str, k: int, steps: int, seed: int) -> dict:
