@@ -94,7 +94,7 @@ class TFNAtoms(nn.Module):
 
 
 def padded(batch: Tensor) -> tuple[Tensor, Tensor]:
-    """For molecules beside each other, padded to the largest: the place of each atom (N,), and where atoms are (B, n) of bool."""
+    """Molecules of different sizes as rows of n atoms: the place of each atom (N,), and where there are atoms, (B, n) of bool."""
     sizes = torch.bincount(batch)
     present = torch.arange(int(sizes.max()), device=batch.device) < sizes[:, None]
     return present.flatten().nonzero()[:, 0], present
@@ -148,7 +148,8 @@ class Targets(nn.Module):
 
 # What makes features of the atoms, its channels, and how many numbers of an atom it gives
 MODELS = {
-    "SchNet": (SchNetAtoms, 64, 64), "EGNN": (EGNNAtoms, 48, 48), "TFN": (TFNAtoms, 24, 24), "SE(3)-Transformer": (SE3Atoms, 12, 24),
+    "SchNet": (SchNetAtoms, 64, 64), "EGNN": (EGNNAtoms, 48, 48), "TFN": (TFNAtoms, 24, 24),
+    "SE(3)-Transformer": (SE3Atoms, 12, 24),
 }  # fmt: skip
 
 
