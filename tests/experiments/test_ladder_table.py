@@ -14,7 +14,7 @@ def small_sets(monkeypatch):
     """A few systems in place of 7,000, and 2 frames in place of 41."""
     made = tuple(particles.pairs(size, frames=(0, 1), every=20, seed=k) for k, size in enumerate((60, 20, 120)))
     monkeypatch.setattr(nbody, "sets", lambda world: made)
-    monkeypatch.setattr(steerable_data, "most", lambda: particles.pairs(90, frames=(0, 1), every=20, seed=5))
+    monkeypatch.setattr(steerable_data, "others", lambda systems: particles.pairs(systems, frames=(0, 1), every=20, seed=5))
 
 
 def test_the_long_run_contains_the_short_one():
@@ -72,6 +72,5 @@ def test_refuses():
         ladder.train("MLP", systems=60, seed=0, steps=1, batch_size=20, lr=1e-3)
     with pytest.raises(ValueError, match="loss: got 'mae'"):
         steerable_data.objective("mae")
-    for systems in (0, 30_001):
-        with pytest.raises(ValueError, match="systems: got"):
-            steerable_data.pool(systems)
+    with pytest.raises(ValueError, match="systems: got 0"):
+        steerable_data.pool(0)

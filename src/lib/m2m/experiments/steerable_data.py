@@ -24,16 +24,16 @@ LOSSES = {
     "capped": lambda s: s / (1 + s / SCALE**2),
 }
 FIT = {"batch_size": 50, "lr": 1e-2}
-SHORT, LONG = 800, 1200  # the first as in `experiments.ladder`, which has 3,000 systems and squares
+STEPS = 800  # as in `experiments.ladder`, which has 3,000 systems and squares
 
 
 def tasks(scale: str) -> list[dict]:
-    """Three seeds of the longest trainings with the most data; other losses and sizes with one. "cpu" is one."""
+    """More data, and other losses, each by itself, three seeds; then most data and more steps. "cpu" is one short run."""
     if scale == "cpu":
         return [{"systems": 3000, "loss": "squares", "seed": 0, "steps": 200} | FIT]
-    longest = [(30_000, "squares", seed, LONG) for seed in range(3)]
-    most, fewer = ([(systems, loss, 0, SHORT) for loss in LOSSES] for systems in (30_000, 3000))
-    listed = longest[:1] + most + longest[1:] + fewer[1:]
+    apart = ((10_000, "squares"), (3000, "capped"), (3000, "roots"))
+    listed = [(systems, loss, seed, STEPS) for seed in range(3) for systems, loss in apart]
+    listed += [(30_000, "squares", seed, 3 * STEPS) for seed in range(3)]
     return [dict(systems=systems, loss=loss, seed=seed, steps=steps) | FIT for systems, loss, seed, steps in listed]
 
 
@@ -61,15 +61,15 @@ def objective(name: str):
     return loss
 
 
-@lru_cache(maxsize=1)
-def most() -> particles.Pairs:
-    """Thirty thousand training systems by the published protocol."""
-    return particles.pairs(30_000, seed=77)
+@lru_cache(maxsize=2)
+def others(systems: int) -> particles.Pairs:
+    """So many training systems by the published protocol, other ones than its 3,000."""
+    return particles.pairs(systems, seed=77)
 
 
 def pool(systems: int) -> particles.Pairs:
-    """The published 3,000 training systems, or as many of other ones."""
+    """The first of the published 3,000 training systems, or as many other ones where that is not enough."""
+    if systems < 1:
+        raise ValueError(f"systems: got {systems}, expected 1 or more")
     published = nbody.sets("isotropic")[0]
-    if systems < 1 or systems > 30_000:
-        raise ValueError(f"systems: got {systems}, expected 1 to 30,000")
-    return published.select(slice(0, systems)) if systems <= len(published) else most().select(slice(0, systems))
+    return published.select(slice(0, systems)) if systems <= len(published) else others(systems)
