@@ -68,7 +68,7 @@ class Messages(tfn.Convolution):
         h = geometry.arranged(self.radial(geometry.d, a))
         out = {}
         for l, t in products(f, geometry, self.paths).items():
-            weights = h @ self.weights[str(l)] / math.sqrt(self.width[l] * self.neighbours)
+            weights = h @ (self.weights[str(l)] / math.sqrt(self.width[l] * self.neighbours))
             if self.kind == "full":
                 out[l] = torch.bmm(t, weights.view(len(t), self.width[l], self.channels_out[l]))
             else:
