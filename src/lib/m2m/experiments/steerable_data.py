@@ -1,8 +1,8 @@
 """What limits SEGNN on the N-body problem: more training systems, and losses that mind or do not mind the heavy tail.
 
 Test and validation set are those of the published protocol; the larger training sets begin with other systems than its 3,000.
-Losses of a system, with s its squared error: "squares" the mean of s; "roots" the mean of sqrt(s + c^2), which a few lost systems do not
-rule; "capped" the mean of s / (1 + s / c^2), for which a lost system is lost.
+Losses of a system, with s its squared error: "squares" is s; "roots" is c sqrt(s + c^2), which a few lost systems do not rule;
+"capped" is s / (1 + s / c^2), for which a lost system is lost.
 """
 
 from __future__ import annotations
