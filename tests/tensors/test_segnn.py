@@ -1,4 +1,4 @@
-"""Steerable networks: symmetries to rounding, agreement with the formula and with e3nn, the cases at the edge, broken models."""
+"""Steerable networks: symmetries to rounding, agreement with the formula and with e3nn, edge cases, broken models."""
 
 import math
 

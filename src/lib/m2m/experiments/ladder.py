@@ -1,7 +1,7 @@
 """The ladder, from convolution to SEGNN, on the published N-body protocol, all rungs with the same data, inputs and steps.
 
-Systems, loss and measures are those of `experiments.nbody`; the rungs are `tensors.ladder.RUNGS`. Two sizes of the training set:
-the published 3,000 systems, and 300, which a chapter can run.
+Systems, loss and measures are those of `experiments.nbody`; the rungs are `tensors.ladder.RUNGS`. Two sizes of the training
+set: the published 3,000 systems, and 300, which a chapter can run.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Pairs(nn.Module):
 
 
 class Convolution(nn.Module):
-    """f_i' = f_i + phi_f(f_i, sum_j W(r_ij, b_ij) * (A f_j)): a kernel in space, a network of the vector r_ij. (N, C) features.
+    """f_i' = f_i + phi_f(f_i, sum_j W(r_ij, b_ij) * (A f_j)): a kernel in space, a network of the vector; (N, C) features.
 
     Args:
         inputs: numbers that the kernel reads, 3 + those of b; or those of b alone, SchNet's filter.
@@ -104,11 +104,11 @@ class Classic(nn.Module):
 
 
 class Invariant(nn.Module):
-    """Layers over invariant features that begin as |v_i|; at the end x_i' = x_i + psi(f_i) v_i + mean_j phi(f_i, f_j, b_ij) r_ij.
+    """Layers over invariant features that begin as |v_i|; at the end psi(f_i) v_i + mean_j phi(f_i, f_j, b_ij) r_ij is added.
 
     Args:
         layer: `Convolution`, which makes it a SchNet, or `Messages`.
-        dots: adds v_i . r_ij, v_j . r_ij (r of length 1) and v_i . v_j to b_ij, which otherwise says nothing of where v points.
+        dots: adds v_i . r_ij, v_j . r_ij (r of length 1) and v_i . v_j to b_ij, which else says nothing of where v points.
     """
 
     def __init__(self, layer: type[nn.Module], channels: int = 64, layers: int = 4, *, dots: bool = False):
@@ -181,7 +181,7 @@ class GroupConvolution(nn.Module):
 
 
 class Group(nn.Module):
-    """Positions and velocities as each of the 12 rotations g sees them, g^-1 r and g^-1 v; the answer turned back, and averaged."""
+    """Positions and velocities as each of 12 rotations g sees them, g^-1 r and g^-1 v; the answers turned back, and averaged."""
 
     def __init__(self, channels: int = 16, layers: int = 4):
         super().__init__()
