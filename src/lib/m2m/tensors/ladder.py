@@ -181,7 +181,7 @@ class GroupConvolution(nn.Module):
 
 
 class Group(nn.Module):
-    """Positions and velocities as each of 12 rotations g sees them, g^-1 r and g^-1 v; the answers turned back, and averaged."""
+    """Positions and velocities as each of 12 rotations g sees them, g^-1 r and g^-1 v; the answers, turned back, averaged."""
 
     def __init__(self, channels: int = 16, layers: int = 4):
         super().__init__()
