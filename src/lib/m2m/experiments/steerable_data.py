@@ -28,9 +28,11 @@ STEPS = 800  # as in `experiments.ladder`, which has 3,000 systems and squares
 
 
 def tasks(scale: str) -> list[dict]:
-    """More data, and other losses, each by itself, three seeds; then most data and more steps. "cpu" is one short run."""
+    """More data, and other losses, each by itself; "cpu": from 300 systems on, one seed and few steps, as the live ladder."""
     if scale == "cpu":
-        return [{"systems": 3000, "loss": "squares", "seed": 0, "steps": 200} | FIT]
+        return [
+            dict(systems=systems, loss=loss, seed=0, steps=200) | FIT for systems, loss in ((3000, "squares"), (300, "capped"))
+        ]
     apart = ((10_000, "squares"), (3000, "capped"), (3000, "roots"))
     listed = [(systems, loss, seed, STEPS) for seed in range(3) for systems, loss in apart]
     listed += [(30_000, "squares", seed, 3 * STEPS) for seed in range(3)]
