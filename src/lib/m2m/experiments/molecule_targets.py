@@ -203,15 +203,17 @@ def baseline(parts: dict[str, molecules.Molecules]) -> dict[str, float]:
 
 # Steps of about twenty seconds of processor time on one core of the machine that made the table
 STEPS = {"SchNet": 1040, "EGNN": 680, "TFN": 400, "SE(3)-Transformer": 224}
+SIZES = (500, 2000, 8000)
 
 
 def tasks(scale: str) -> list[dict]:
     """ "cpu": SchNet and TFN for an eighth of the time on 2,000 molecules. "gpu" has that too, and the whole time for every
-    model on 8,000 molecules with three seeds."""
+    model on 8,000 molecules with three seeds, and on 500 and 2,000."""
     small = [dict(model=model, number=2000, steps=STEPS[model] // 8, seed=0) for model in ("SchNet", "TFN")]
     if scale == "cpu":
         return small
-    return small + [dict(model=model, number=8000, steps=STEPS[model], seed=seed) for seed in range(3) for model in MODELS]
+    large = [dict(model=model, number=8000, steps=STEPS[model], seed=seed) for seed in range(3) for model in MODELS]
+    return small + large + [dict(model=model, number=n, steps=STEPS[model], seed=0) for model in MODELS for n in SIZES[:-1]]
 
 
 def run(model: str, number: int, steps: int, seed: int) -> dict:
