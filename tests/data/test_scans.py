@@ -63,9 +63,9 @@ def heights_and_radii(x):
 
 
 def test_a_nearest_neighbour_on_histograms_is_above_chance_and_below_55_percent():
-    train, test = scans.make(600, seed=0), scans.make(150, seed=1)
+    train, test = scans.make(300, seed=0), scans.make(90, seed=1)
     assert 0.2 < nearest(train, test, heights_and_radii) < 0.55
-    clean = [scans.make(n, seed=s, noise=0.0, shift=0.0, wall=0.0, warp=0.0) for n, s in ((600, 0), (150, 1))]
+    clean = [scans.make(n, seed=s, noise=0.0, shift=0.0, wall=0.0, warp=0.0) for n, s in ((300, 0), (90, 1))]
     assert nearest(*clean, heights_and_radii) > nearest(train, test, heights_and_radii)  # what makes it hard
 
 
