@@ -75,5 +75,7 @@ def test_tasks():
     assert {(task["world"], task["model"]) for task in long} == {("walls", name) for name in table.NETWORKS} | {
         ("free", "se3 transformer")
     }
-    assert all(len({t["seed"] for t in long if t["model"] == name}) == 3 for name in set(table.NETWORKS) - set(table.UNTRAINED))
+    assert all(
+        len({t["seed"] for t in long if t["model"] == name}) == 3 for name in set(table.NETWORKS) - set(table.UNTRAINED)
+    )
     assert "nbody_attention" in experiments.names() and len(table.tasks("cpu")) == 1
