@@ -1,8 +1,9 @@
 """Five charged particles for networks with and without attention, and with and without symmetry.
 
 `world` "walls" is the protocol of the SE(3)-Transformer's authors: 5,000 systems to train and 1,000 to test, walls at +- 5,
-500 steps ahead, positions and velocities. All networks are given the same numbers, x, v and q, predict the change from free flight, (x + time
-v, v), and have about equally many parameters. "free" is the protocol of EGNN's authors, positions 1,000 steps ahead.
+500 steps ahead, positions and velocities. All networks are given the same numbers, x, v and q, predict the change from free
+flight, (x + time v, v), and have about equally many parameters. "free" is the protocol of EGNN's authors, positions 1,000
+steps ahead.
 """
 
 from __future__ import annotations
