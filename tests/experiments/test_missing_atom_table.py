@@ -102,6 +102,16 @@ def test_favoured_removals_and_the_weights_that_undo_them():
     assert torch.equal(table.draw(batch, 2, 1.0)[1], torch.ones(len(rows), 2))
 
 
+def test_a_mirror_keeps_distances_and_is_no_turn():
+    batch = data.pools()["train"]
+    image = table.mirrored(batch)
+    assert torch.allclose(torch.cdist(image.x, image.x), torch.cdist(batch.x, batch.x), atol=1e-5)
+    assert torch.equal(table.mirrored(image).x, batch.x) and torch.equal(image.element, batch.element)
+    network, removed = votes.MixtureVoter((4, 4), layers=2), torch.tensor([[0, 2]] * len(batch))
+    back = table.mirrored(data.Clouds(network(image.x, image.element, removed)[0], removed)).x
+    assert not torch.allclose(back, network(batch.x, batch.element, removed)[0], atol=1e-3)
+
+
 @pytest.mark.parametrize("model", ["vectors", "scalars", "mixture", "published"])
 def test_training_helps_and_repeats(model):
     task = {"model": model, "seed": 1, "batch_size": 6, "lr": 5e-3, "network": table.MODELS[model]["network"]}

@@ -25,7 +25,7 @@ MODELS = {
     "vectors": dict(steps=5500, batch_size=8, lr=5e-3, network=dict(channels=(16, 16), layers=3, size=10)),
     "scalars": dict(steps=2500, batch_size=8, lr=5e-3, network=dict(channels=(32,), layers=3, size=10)),
     "published": dict(steps=6000, batch_size=8, lr=5e-3, network={}),
-    "mixture": dict(steps=5500, batch_size=8, lr=5e-3, network=dict(channels=(16, 16), layers=3, size=10, arrows=5)),
+    "mixture": dict(steps=15000, batch_size=8, lr=5e-3, network=dict(channels=(24, 24), layers=3, size=10, arrows=5)),
     "large": dict(steps=6000, batch_size=4, removals=4, lr=5e-3, network=dict(channels=(24, 16, 8), layers=3, size=10)),
 }
 
@@ -88,13 +88,20 @@ def likelihood(model: nn.Module, batch: missing_atom.Clouds, removals: int = 2, 
     """Cross-entropy of the voted element, and -ln of the density that a `Mixture` of votes has at the place, times 0.3.
 
     A mixture is not paid for the middle between two places. Hydrogens on N and O, few and hard, are removed `favoured` times
-    as often as other atoms; the cross-entropy is weighted so that it keeps the share that each element really has.
+    as often as other atoms; the cross-entropy is weighted so that it keeps the share that each element really has. Half of the
+    batches are mirrored: a mirror image of a molecule is a molecule, which the network cannot know.
     """
+    batch = mirrored(batch) if torch.rand(()) < 0.5 else batch
     removed, weights = draw(batch, removals, favoured)
     place, element = truth(batch, removed)
     cast = model.votes(batch.x, batch.element, removed)
     named = functional.cross_entropy(cast.scores.flatten(0, 1), element.flatten(), reduction="none")
     return (weights.flatten() * named).mean() - 0.3 * cast.log_density(place).mean()
+
+
+def mirrored(batch: missing_atom.Clouds) -> missing_atom.Clouds:
+    """The molecules behind a mirror."""
+    return missing_atom.Clouds(batch.x * batch.x.new_tensor([-1.0, 1.0, 1.0]), batch.element)
 
 
 def draw(batch: missing_atom.Clouds, count: int, favoured: float) -> tuple[Tensor, Tensor]:
