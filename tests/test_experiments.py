@@ -304,7 +304,9 @@ def test_the_command_line_refuses(toy, capsys, arguments, message):
 
 def test_several_processes_write_one_file(toy, tmp_path):
     script = tmp_path / "two.py"
-    script.write_text(PLACED + "\nprint('processes', m.training.processes().num_processes)\n")
+    # Each process into its own file: what two of them print may come out interleaved
+    count = "\nimport os, pathlib; pathlib.Path(__file__).with_suffix('.' + os.environ['RANK']).write_text("
+    script.write_text(PLACED + count + "str(m.training.processes().num_processes))\n")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
     out = tmp_path / "toy.json"
@@ -316,7 +318,8 @@ def test_several_processes_write_one_file(toy, tmp_path):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("processes 2") == 2 and done.stdout.count('"nll"') == 6  # the table is printed once
+    assert [script.with_suffix(f".{rank}").read_text() for rank in (0, 1)] == ["2", "2"]
+    assert done.stdout.count('"nll"') == 6  # the table is printed once
     record = experiments.load(out)
     assert record["machine"]["processes"] == 2 and len(record["rows"]) == 6 and sorted(toy()) == sorted(ALL * 2)
 
