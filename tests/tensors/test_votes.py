@@ -60,7 +60,7 @@ def test_a_mixture_of_votes():
     assert (weights[~left] == 0).all() and (weights[left] > 0).all()
     assert cast.widths.min() >= 0.08 and cast.widths.max() <= 1.0 and cast.scores.shape == (3, 2, 5)
     arrows = (cast.places.view(3, 2, -1, 3, 3) - x[:, None, :, None])[left]
-    assert torch.allclose(cast.guess()[0], (weights[..., None] * cast.places.view(3, 2, -1, 3, 3)).sum((2, 3)))
+    assert torch.equal(network(x, element, removed)[0], cast.peak())
     assert (arrows[:, 0] - arrows[:, 1]).norm(dim=-1).min() > 1e-3  # the arrows of an atom differ from the start
     turn = rotations.random(generator=torch.Generator().manual_seed(0), dtype=x.dtype)
     turned = network.votes(x @ turn.T + 1.0, element, removed)
@@ -81,7 +81,8 @@ def test_of_two_places_the_peak_is_one_and_the_mean_is_neither():
     places = [[1.0, 0.0, 0.0], [1.1, 0.0, 0.0], [-1.0, 0.0, 0.0], [-1.1, 0.0, 0.0], [0.0, 0.0, 0.0]]
     two = mixture(places, [0.27, 0.27, 0.23, 0.23, 0.0], [0.1] * 5)
     assert torch.allclose(two.peak()[0, 0], torch.tensor([1.05, 0.0, 0.0]), atol=1e-2)
-    assert two.guess()[0].norm() < 0.1  # the control: the mean is neither
+    mean = (two.log_weights.exp()[..., None] * two.places).sum(2)
+    assert mean.norm() < 0.1  # the control: the mean is neither
     density = lambda x: two.log_density(torch.tensor([[[x, 0.0, 0.0]]])).item()
     assert density(1.05) > density(-1.05) > density(0.0) + 5
     # one heavy but uncertain vote gives less density than two sure ones

@@ -25,7 +25,7 @@ MODELS = {
     "vectors": dict(steps=5500, batch_size=8, lr=5e-3, network=dict(channels=(16, 16), layers=3, size=10)),
     "scalars": dict(steps=2500, batch_size=8, lr=5e-3, network=dict(channels=(32,), layers=3, size=10)),
     "published": dict(steps=6000, batch_size=8, lr=5e-3, network={}),
-    "mixture": dict(steps=15000, batch_size=8, lr=5e-3, network=dict(channels=(24, 24), layers=3, size=10, arrows=5)),
+    "mixture": dict(steps=24000, batch_size=8, lr=5e-3, network=dict(channels=(24, 24), layers=3, size=10, arrows=5)),
     "large": dict(steps=6000, batch_size=4, removals=4, lr=5e-3, network=dict(channels=(24, 16, 8), layers=3, size=10)),
 }
 

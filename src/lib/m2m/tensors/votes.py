@@ -57,19 +57,19 @@ class Mixture(NamedTuple):
         return terms.logsumexp(-1)
 
     def guess(self) -> tuple[Tensor, Tensor]:
-        """The weighted mean of the places (B, R, 3), and the scores (B, R, 5)."""
-        return (self.log_weights.exp()[..., None] * self.places).sum(2), self.scores
+        """The place (B, R, 3) where the votes are densest, of two places one, and the scores (B, R, 5)."""
+        return self.peak(), self.scores
 
     def peak(self, blur: float = 0.25) -> Tensor:
-        """The place (B, R, 3) where the votes are densest: of two places one, where the mean is neither.
+        """The densest place (B, R, 3): votes seen as Gaussians of variance width^2 + blur^2, in angstrom.
 
-        Every vote is seen as a Gaussian of variance width^2 + blur^2. The peak is the vote with the highest density, and then
-        the mean of all by what they give there. Of two equal peaks rounding decides.
+        It is the mean of all votes by what they give where the density of the votes is highest. Of two equal peaks rounding
+        decides.
         """
         variance = self.widths.square() + blur**2
         squared = (self.places[:, :, :, None] - self.places[:, :, None]).square().sum(-1)  # (B, R, V, V)
         seen = (self.log_weights - 1.5 * variance.log())[:, :, None] - squared / (2 * variance[:, :, None])
-        cast = self.log_weights > -torch.inf  # an atom that is gone is not asked either: its place is the answer
+        cast = self.log_weights > -torch.inf  # a removed atom is not asked either: its place is the answer
         highest = seen.logsumexp(-1).masked_fill(~cast, -torch.inf).argmax(-1)[..., None, None]
         near = seen.take_along_dim(highest, 2)[:, :, 0].softmax(-1)
         return (near[..., None] * self.places).sum(2)
