@@ -65,7 +65,7 @@ def test_a_mixture_of_votes():
     turn = rotations.random(generator=torch.Generator().manual_seed(0), dtype=x.dtype)
     turned = network.votes(x @ turn.T + 1.0, element, removed)
     assert torch.allclose(turned.peak(), cast.peak() @ turn.T + 1.0, atol=1e-10)
-    cast.log_density(x[:, :2]).sum().backward()
+    (cast.log_density(x[:, :2]).sum() + cast.scores[..., 0].sum()).backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
     with pytest.raises(ValueError, match="degrees 0 and 1"):
         votes.MixtureVoter((6,))
@@ -178,3 +178,22 @@ def test_remaining():
     present = torch.tensor([[True, True, False]])
     left = votes.remaining(present, torch.tensor([[0, 1, -1]]))
     assert left.tolist() == [[[False, True, False], [True, False, False], [True, True, False]]]
+
+
+def test_the_second_look_counts_what_stands_around_the_hole():
+    torch.manual_seed(0)
+    network = votes.MixtureVoter((6, 4), layers=2, arrows=3).double()
+    corners = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]).double() / 3**0.5
+    hole, left = torch.zeros(1, 1, 3).double(), torch.ones(1, 1, 4, dtype=torch.bool)
+    f = torch.randn(6).double().expand(1, 4, 1, 6)
+    summed = lambda count: network.look[0](
+        torch.einsum("k,c->kc", network.basis(torch.ones(1).double())[0], f[0, 0, 0]).flatten() * count
+    )
+    for count in (3, 4):
+        look = network.seen(corners[None, :count], f[:, :count], left[:, :, :count], hole)
+        assert torch.allclose(look[0, 0], network.look[2](torch.nn.functional.silu(summed(count))))
+    masked = left.clone()
+    masked[..., 3] = False
+    assert torch.allclose(
+        network.seen(corners[None], f, masked, hole), network.seen(corners[None, :3], f[:, :3], left[:, :, :3], hole)
+    )

@@ -87,7 +87,7 @@ class Voter(nn.Module):
         self, channels: Sequence[int] = (16, 16), layers: int = 3, size: int = 10, start: float = 0.8, stop: float = 2.5
     ):
         super().__init__()
-        self.l_max, self.basis = len(channels) - 1, Gaussians(stop, size, start)
+        self.l_max, self.size, self.basis = len(channels) - 1, size, Gaussians(stop, size, start)
         inside = dict(enumerate(channels))
         wide = inside | {0: sum(channels)}  # a gate for each arrow
         given = [{0: ELEMENTS}] + [inside] * (layers - 1)
@@ -119,7 +119,10 @@ class Voter(nn.Module):
 
 
 class MixtureVoter(Voter):
-    """A `Voter` whose atoms cast several arrows each, every arrow with a weight and a width of its own.
+    """A `Voter` whose atoms cast several arrows each, every arrow with a weight and a width of its own, and look twice.
+
+    The element has a second look: the votes say where the hole is, and what stands around that place, seen from there, is added
+    to the scores. Single voters do not know how many others were bonded to the missing atom; from the hole they can be counted.
 
     Args:
         arrows: of each atom. The other arguments are those of `Voter`; there must be a degree 1.
@@ -135,6 +138,7 @@ class MixtureVoter(Voter):
         self.arrows, self.narrow, self.wide = arrows, narrow, wide
         self.scores = nn.Sequential(nn.Linear(channels[0], 32), nn.SiLU(), nn.Linear(32, ELEMENTS + 2 * arrows))
         self.arrow = nn.Linear(channels[1], arrows, bias=False)
+        self.look = nn.Sequential(nn.Linear(channels[0] * self.size, 32), nn.SiLU(), nn.Linear(32, ELEMENTS))
 
     def votes(self, x: Tensor, element: Tensor, removed: Tensor) -> Mixture:
         f, left = self.features(x, element, removed)
@@ -144,7 +148,13 @@ class MixtureVoter(Voter):
         own = log_weights.exp().view(weight.shape).sum(-1, keepdim=True)  # of an atom: all its arrows together
         places = x[:, None, :, None] + self.arrow(f[1]).permute(0, 3, 2, 4, 1)  # (B, R, n, arrows, 3)
         widths = self.narrow * (self.wide / self.narrow) ** width.sigmoid()
-        return Mixture(places.flatten(2, 3), log_weights, widths.flatten(2), (own * scores).sum(2))
+        cast = Mixture(places.flatten(2, 3), log_weights, widths.flatten(2), (own * scores).sum(2))
+        return cast._replace(scores=cast.scores + self.seen(x, f[0][:, 0], left, cast.peak().detach()))
+
+    def seen(self, x: Tensor, f: Tensor, left: Tensor, hole: Tensor) -> Tensor:
+        """Scores (B, R, 5) from features of degree 0 (B, n, R, C) around places (B, R, 3): sum_j e_k(|x_j - hole|) f_j, mixed."""
+        e = self.basis((x[:, None] - hole[:, :, None]).square().sum(-1).sqrt()) * left[..., None]  # (B, R, n, K)
+        return self.look(torch.einsum("brnk,bnrc->brkc", e, f).flatten(2))
 
 
 class PublishedVoter(nn.Module):
