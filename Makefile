@@ -57,7 +57,7 @@ test-library: env
 
 # Every cell of every notebook is executed; the output of those marked NBVAL_CHECK_OUTPUT is compared with the stored one.
 test-notebooks: env
-	$(ONE_THREAD) $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -n $(JOBS) --dist loadscope book
+	$(ONE_THREAD) $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=1200 -n $(JOBS) --dist loadscope book
 
 test-pages: book
 	$(ONE_THREAD) $(BIN)/python -m pytest tests/book -n $(JOBS) -rs

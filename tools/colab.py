@@ -116,7 +116,7 @@ def execute_notebooks(folder: Path) -> int:
     for name in ("book", "results"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=300", "-n", "2", "--dist", "loadscope", "-q"]
+    options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=1200", "-n", "2", "--dist", "loadscope", "-q"]
     return subprocess.run([PYTHON, "-m", "pytest", *options, "book"], cwd=folder, env=environment).returncode
 
 

@@ -55,6 +55,13 @@ def test_every_removal_is_measured_in_pools_of_several_sizes():
     assert counted["count"] == torch.bincount(kinds[kinds >= 0], minlength=7).tolist()
 
 
+def test_the_checks_pass_a_mixture():
+    batch = data.pools()["23"][torch.arange(3)]
+    torch.manual_seed(0)
+    network = votes.MixtureVoter((4, 4), layers=2)
+    assert table.equivariance(network, batch) < 1e-4 and table.leak(network, batch) < 1e-4
+
+
 def test_the_checks_reject_what_looks_at_the_removed_atom_or_at_the_axes():
     batch, network = data.pools()["23"][torch.arange(3)], votes.Voter((4, 4), layers=2)
     assert table.equivariance(network, batch) < 1e-4 and table.leak(network, batch) < 1e-4
@@ -78,10 +85,37 @@ def test_losses_of_the_truth():
     assert torch.allclose(table.smooth(far), torch.tensor([0.125, 4.875, 0.0]))
 
 
-@pytest.mark.parametrize("model", ["vectors", "scalars", "published"])
+def test_favoured_removals_and_the_weights_that_undo_them():
+    torch.manual_seed(0)
+    batch = data.pools()["train"]
+    kind = data.classes(batch)
+    hard = (kind == 1) | (kind == 2)
+    rows = [row for row in range(len(batch)) if hard[row].any()]
+    batch, hard = batch[rows], hard[rows]
+    removed, weights = zip(*(table.draw(batch, 1, 5.0) for _ in range(2000)), strict=True)
+    removed, weights = torch.cat(removed, 1), torch.cat(weights, 1)
+    favoured = hard.gather(1, removed).float()
+    share = hard.sum(1) / batch.present.sum(1)
+    assert torch.allclose(weights.mean(1), torch.ones(len(rows)), atol=0.05)
+    assert torch.allclose((favoured * weights).mean(1), share, atol=0.05)
+    assert torch.allclose(favoured.mean(1), 5 * share / (1 + 4 * share), atol=0.05)
+    assert torch.equal(table.draw(batch, 2, 1.0)[1], torch.ones(len(rows), 2))
+
+
+def test_a_mirror_keeps_distances_and_is_no_turn():
+    batch = data.pools()["train"]
+    image = table.mirrored(batch)
+    assert torch.allclose(torch.cdist(image.x, image.x), torch.cdist(batch.x, batch.x), atol=1e-5)
+    assert torch.equal(table.mirrored(image).x, batch.x) and torch.equal(image.element, batch.element)
+    network, removed = votes.MixtureVoter((4, 4), layers=2), torch.tensor([[0, 2]] * len(batch))
+    back = table.mirrored(data.Clouds(network(image.x, image.element, removed)[0], removed)).x
+    assert not torch.allclose(back, network(batch.x, batch.element, removed)[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("model", ["vectors", "scalars", "mixture", "published"])
 def test_training_helps_and_repeats(model):
     task = {"model": model, "seed": 1, "batch_size": 6, "lr": 5e-3, "network": table.MODELS[model]["network"]}
-    choose = table.squared_loss if model == "published" else table.loss
+    choose = {"published": table.squared_loss, "mixture": table.likelihood}.get(model, table.loss)
     batch = data.pools(1)["train"]
     short, _ = table.train(steps=1, **task)
     trained, history = table.train(steps=25, **task)

@@ -9,7 +9,8 @@ from m2m.data import missing_atom
 from m2m.tensors import rotations, votes
 
 NETWORKS = {"vectors": lambda: votes.Voter((6, 4), layers=2), "scalars": lambda: votes.Voter((6,), layers=2),
-            "degree 2": lambda: votes.Voter((4, 4, 2), layers=3), "published": lambda: votes.PublishedVoter(5)}  # fmt: skip
+            "degree 2": lambda: votes.Voter((4, 4, 2), layers=3), "published": lambda: votes.PublishedVoter(5),
+            "mixture": lambda: votes.MixtureVoter((6, 4), layers=2, arrows=3)}  # fmt: skip
 
 
 @pytest.fixture(params=NETWORKS)
@@ -40,11 +41,67 @@ def test_guesses_turn_and_move_with_the_molecule(network):
 def test_votes(network):
     x, element, removed = molecules()
     cast = network.votes(x, element, removed)
+    if isinstance(cast, votes.Mixture):
+        pytest.skip("a mixture has a test of its own")
     left = votes.remaining(element >= 0, removed)
     assert torch.allclose(cast.weights.sum(-1), torch.ones(3, 2).double()) and (cast.weights[~left] == 0).all()
     place, scores = network(x, element, removed)
     assert torch.allclose(place, torch.einsum("brn,brnc->brc", cast.weights, cast.places))
     assert scores.shape == (3, 2, 5) and cast.places.shape == (*left.shape, 3)
+
+
+def test_a_mixture_of_votes():
+    torch.manual_seed(0)
+    network, (x, element, removed) = NETWORKS["mixture"]().double(), molecules()
+    cast = network.votes(x, element, removed)
+    weights = cast.log_weights.exp().view(3, 2, -1, 3)
+    left = votes.remaining(element >= 0, removed)
+    assert torch.allclose(weights.sum((2, 3)), torch.ones(3, 2).double())
+    assert (weights[~left] == 0).all() and (weights[left] > 0).all()
+    assert cast.widths.min() >= 0.08 and cast.widths.max() <= 1.0 and cast.scores.shape == (3, 2, 5)
+    arrows = (cast.places.view(3, 2, -1, 3, 3) - x[:, None, :, None])[left]
+    assert torch.equal(network(x, element, removed)[0], cast.peak())
+    assert (arrows[:, 0] - arrows[:, 1]).norm(dim=-1).min() > 1e-3  # the arrows of an atom differ from the start
+    turn = rotations.random(generator=torch.Generator().manual_seed(0), dtype=x.dtype)
+    turned = network.votes(x @ turn.T + 1.0, element, removed)
+    assert torch.allclose(turned.peak(), cast.peak() @ turn.T + 1.0, atol=1e-10)
+    (cast.log_density(x[:, :2]).sum() + cast.scores[..., 0].sum()).backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
+    with pytest.raises(ValueError, match="degrees 0 and 1"):
+        votes.MixtureVoter((6,))
+
+
+def mixture(places, weights, widths):
+    """A `Mixture` of one removal from lists."""
+    value = lambda given: torch.tensor(given)[None, None]
+    return votes.Mixture(value(places), value(weights).log(), value(widths), torch.zeros(1, 1, 5))
+
+
+def test_of_two_places_the_peak_is_one_and_the_mean_is_neither():
+    places = [[1.0, 0.0, 0.0], [1.1, 0.0, 0.0], [-1.0, 0.0, 0.0], [-1.1, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    two = mixture(places, [0.27, 0.27, 0.23, 0.23, 0.0], [0.1] * 5)
+    assert torch.allclose(two.peak()[0, 0], torch.tensor([1.05, 0.0, 0.0]), atol=1e-2)
+    mean = (two.log_weights.exp()[..., None] * two.places).sum(2)
+    assert mean.norm() < 0.1  # the control: the mean is neither
+    density = lambda x: two.log_density(torch.tensor([[[x, 0.0, 0.0]]])).item()
+    assert density(1.05) > density(-1.05) > density(0.0) + 5
+    # one heavy but uncertain vote gives less density than two sure ones
+    wide = mixture([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], [2.0, 0.0, 0.1]], [0.5, 0.25, 0.25], [1.0, 0.1, 0.1]).peak()
+    assert wide[0, 0, 0] > 1.9
+
+
+def test_the_peak_is_never_asked_where_the_removed_atom_was():
+    places = [[0.0, 0.25, 0.0], [0.0, -0.25, 0.0], [0.0, 0.0, 0.0]]
+    gone, there = (mixture(places, [0.5, 0.5, third], [0.1, 0.1, 0.1]) for third in (0.0, 1e-6))
+    assert gone.peak()[0, 0, 1].abs() > 0.1 > there.peak()[0, 0, 1].abs()
+
+
+def test_the_density_is_one_in_all():
+    steps = torch.linspace(-6, 6, 61)
+    grid = torch.cartesian_prod(steps, steps, steps)
+    single = mixture([[0.0, 0.0, 0.0], [0.5, 0.0, 0.0]], [0.5, 0.5], [0.6, 0.6])
+    copies = votes.Mixture(*(value.expand(1, len(grid), *value.shape[2:]) for value in single))
+    assert copies.log_density(grid[None]).exp().sum().item() * 0.2**3 == pytest.approx(1.0, abs=0.02)
 
 
 def test_a_removed_atom_leaves_no_trace(network):
@@ -121,3 +178,22 @@ def test_remaining():
     present = torch.tensor([[True, True, False]])
     left = votes.remaining(present, torch.tensor([[0, 1, -1]]))
     assert left.tolist() == [[[False, True, False], [True, False, False], [True, True, False]]]
+
+
+def test_the_second_look_counts_what_stands_around_the_hole():
+    torch.manual_seed(0)
+    network = votes.MixtureVoter((6, 4), layers=2, arrows=3).double()
+    corners = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]).double() / 3**0.5
+    hole, left = torch.zeros(1, 1, 3).double(), torch.ones(1, 1, 4, dtype=torch.bool)
+    f = torch.randn(6).double().expand(1, 4, 1, 6)
+    summed = lambda count: network.look[0](
+        torch.einsum("k,c->kc", network.basis(torch.ones(1).double())[0], f[0, 0, 0]).flatten() * count
+    )
+    for count in (3, 4):
+        look = network.seen(corners[None, :count], f[:, :count], left[:, :, :count], hole)
+        assert torch.allclose(look[0, 0], network.look[2](torch.nn.functional.silu(summed(count))))
+    masked = left.clone()
+    masked[..., 3] = False
+    assert torch.allclose(
+        network.seen(corners[None], f, masked, hole), network.seen(corners[None, :3], f[:, :3], left[:, :, :3], hole)
+    )

@@ -2,15 +2,17 @@
 
 The vote of atom i has three parts: an arrow, of degree 1, from the atom to the place; scores of the elements and the weight
 of the vote, of degree 0. The guess is the mean of the places x_i + v_i and of the scores, with softmax weights.
-`Voter` is the book's network; `PublishedVoter` the one of Tensor field networks, https://arxiv.org/abs/1802.08219, section
-5.4, after the authors' public code.
+`Voter` is the book's network; `MixtureVoter` the same with several arrows for each atom, each with a weight and a width, read as
+a density of places; `PublishedVoter` the network of Tensor field networks, https://arxiv.org/abs/1802.08219, section 5.4, after
+the authors' public code.
 
-Both take x (B, n, 3), element (B, n), -1 where there is no atom, and removed (B, R): R removals of each molecule, one at a time,
+All take x (B, n, 3), element (B, n), -1 where there is no atom, and removed (B, R): R removals of each molecule, one at a time,
 share what depends on the positions.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -36,6 +38,43 @@ class Votes(NamedTuple):
         return (self.weights[..., None] * self.places).sum(2), (self.weights[..., None] * self.scores).sum(2)
 
 
+class Mixture(NamedTuple):
+    """A density of places: places (B, R, V, 3) with log_weights (B, R, V), whose exponentials sum to 1, and widths (B, R, V)
+    in angstrom; and scores of the elements (B, R, 5)."""
+
+    places: Tensor
+    log_weights: Tensor
+    widths: Tensor
+    scores: Tensor
+
+    def log_density(self, place: Tensor) -> Tensor:
+        """ln sum_v a_v exp(-d_v / s_v) / (8 pi s_v^3), d_v the distance of vote v from `place` (B, R, 3): (B, R).
+
+        Near 0 the distance is rounded off, to sqrt(d^2 + 0.05^2), so that the gradient has no jump.
+        """
+        d = ((self.places - place[:, :, None]).square().sum(-1) + 0.05**2).sqrt()
+        terms = self.log_weights - d / self.widths - 3 * self.widths.log() - math.log(8 * math.pi)
+        return terms.logsumexp(-1)
+
+    def guess(self) -> tuple[Tensor, Tensor]:
+        """The place (B, R, 3) where the votes are densest, of two places one, and the scores (B, R, 5)."""
+        return self.peak(), self.scores
+
+    def peak(self, blur: float = 0.25) -> Tensor:
+        """The densest place (B, R, 3): votes seen as Gaussians of variance width^2 + blur^2, in angstrom.
+
+        It is the mean of all votes by what they give where the density of the votes is highest. Of two equal peaks rounding
+        decides.
+        """
+        variance = self.widths.square() + blur**2
+        squared = (self.places[:, :, :, None] - self.places[:, :, None]).square().sum(-1)  # (B, R, V, V)
+        seen = (self.log_weights - 1.5 * variance.log())[:, :, None] - squared / (2 * variance[:, :, None])
+        cast = self.log_weights > -torch.inf  # a removed atom is not asked either: its place is the answer
+        highest = seen.logsumexp(-1).masked_fill(~cast, -torch.inf).argmax(-1)[..., None, None]
+        near = seen.take_along_dim(highest, 2)[:, :, 0].softmax(-1)
+        return (near[..., None] * self.places).sum(2)
+
+
 class Voter(nn.Module):
     """Layers of convolution, self-interaction, gate and residual; then votes.
 
@@ -48,7 +87,7 @@ class Voter(nn.Module):
         self, channels: Sequence[int] = (16, 16), layers: int = 3, size: int = 10, start: float = 0.8, stop: float = 2.5
     ):
         super().__init__()
-        self.l_max, self.basis = len(channels) - 1, Gaussians(stop, size, start)
+        self.l_max, self.size, self.basis = len(channels) - 1, size, Gaussians(stop, size, start)
         inside = dict(enumerate(channels))
         wide = inside | {0: sum(channels)}  # a gate for each arrow
         given = [{0: ELEMENTS}] + [inside] * (layers - 1)
@@ -57,7 +96,8 @@ class Voter(nn.Module):
         self.scores = nn.Sequential(nn.Linear(channels[0], 32), nn.SiLU(), nn.Linear(32, ELEMENTS + 1))
         self.arrow = nn.Linear(channels[1], 1, bias=False) if self.l_max else None
 
-    def votes(self, x: Tensor, element: Tensor, removed: Tensor) -> Votes:
+    def features(self, x: Tensor, element: Tensor, removed: Tensor) -> tuple[dict[int, Tensor], Tensor]:
+        """Features {l: (B, 2l + 1, n, R, C_l)} after the last layer, and which atoms are left (B, R, n)."""
         left = remaining(element >= 0, removed)
         there = left.transpose(1, 2)[:, None, :, :, None].to(x.dtype)  # (B, 1, n, R, 1)
         geometry = factorised.Geometry(x, element >= 0, self.basis, self.l_max)
@@ -66,12 +106,55 @@ class Voter(nn.Module):
             sent = convolution(f, geometry)
             new = gate({l: sent[l] + own[str(l)](f[l]) if l in f else sent[l] for l in sent})
             f = {l: (new[l] + f[l] if k else new[l]) * there for l in new}
+        return f, left
+
+    def votes(self, x: Tensor, element: Tensor, removed: Tensor) -> Votes:
+        f, left = self.features(x, element, removed)
         *scores, weight = self.scores(f[0][:, 0]).split(1, -1)
         arrows = self.arrow(f[1])[..., 0].permute(0, 3, 2, 1) if self.l_max else 0.0
         return votes(x, left, arrows, weight, torch.cat(scores, -1))
 
     def forward(self, x: Tensor, element: Tensor, removed: Tensor) -> tuple[Tensor, Tensor]:
         return self.votes(x, element, removed).guess()
+
+
+class MixtureVoter(Voter):
+    """A `Voter` whose atoms cast several arrows each, every arrow with a weight and a width of its own, and look twice.
+
+    The element has a second look: the votes say where the hole is, and what stands around that place, seen from there, is added
+    to the scores. Single voters do not know how many others were bonded to the missing atom; from the hole they can be counted.
+
+    Args:
+        arrows: of each atom. The other arguments are those of `Voter`; there must be a degree 1.
+        narrow, wide: bounds of the widths in angstrom. Without the lower one the likelihood would pay for ever finer places.
+    """
+
+    def __init__(
+        self, channels: Sequence[int] = (16, 16), *, arrows: int = 5, narrow: float = 0.08, wide: float = 1.0, **settings
+    ):
+        super().__init__(channels, **settings)
+        if not self.l_max:
+            raise ValueError(f"channels: got {tuple(channels)}, expected degrees 0 and 1 at least, for arrows")
+        self.arrows, self.narrow, self.wide = arrows, narrow, wide
+        self.scores = nn.Sequential(nn.Linear(channels[0], 32), nn.SiLU(), nn.Linear(32, ELEMENTS + 2 * arrows))
+        self.arrow = nn.Linear(channels[1], arrows, bias=False)
+        self.look = nn.Sequential(nn.Linear(channels[0] * self.size, 32), nn.SiLU(), nn.Linear(32, ELEMENTS))
+
+    def votes(self, x: Tensor, element: Tensor, removed: Tensor) -> Mixture:
+        f, left = self.features(x, element, removed)
+        numbers = self.scores(f[0][:, 0]).transpose(1, 2)  # (B, R, n, ...)
+        scores, weight, width = numbers.split([ELEMENTS, self.arrows, self.arrows], -1)
+        log_weights = weight.masked_fill(~left[..., None], -torch.inf).flatten(2).log_softmax(-1)
+        own = log_weights.exp().view(weight.shape).sum(-1, keepdim=True)  # of an atom: all its arrows together
+        places = x[:, None, :, None] + self.arrow(f[1]).permute(0, 3, 2, 4, 1)  # (B, R, n, arrows, 3)
+        widths = self.narrow * (self.wide / self.narrow) ** width.sigmoid()
+        cast = Mixture(places.flatten(2, 3), log_weights, widths.flatten(2), (own * scores).sum(2))
+        return cast._replace(scores=cast.scores + self.seen(x, f[0][:, 0], left, cast.peak().detach()))
+
+    def seen(self, x: Tensor, f: Tensor, left: Tensor, hole: Tensor) -> Tensor:
+        """Scores (B, R, 5) from features of degree 0 (B, n, R, C) around places (B, R, 3): sum_j e_k(|x_j - hole|) f_j, mixed."""
+        e = self.basis((x[:, None] - hole[:, :, None]).square().sum(-1).sqrt()) * left[..., None]  # (B, R, n, K)
+        return self.look(torch.einsum("brnk,bnrc->brkc", e, f).flatten(2))
 
 
 class PublishedVoter(nn.Module):
