@@ -215,8 +215,8 @@ def with_neighbours(network: Objects, data: scans.Scans, k: int) -> float:
 
 # --- The table ------------------------------------------------------------------------------------------------------------
 
-# Steps of about fifteen seconds of processor time on one core of the machine that made the table, and of some seconds
-LARGE = {"invariant": 260, "+z": 260, "PointNet": 450, "PointNet, turned about z": 450, "PointNet, turned anyhow": 450}
+# Steps of about two minutes of processor time on one core of the machine that made the table, and of some seconds
+LARGE = {"invariant": 2000, "+z": 2000, "PointNet": 3600, "PointNet, turned about z": 3600, "PointNet, turned anyhow": 3600}
 SMALL = {"invariant": 80, "+z": 80, "PointNet": 150}
 
 
