@@ -16,7 +16,7 @@ from pathlib import Path
 LARGEST_NOTEBOOK, LARGEST_CELL = 20_000_000, 200_000
 LARGEST_FIGURE, MOST_FIGURES = 400_000, 2
 STUB, TEXT_STUB = "# YOUR CODE HERE\nraise NotImplementedError()", "YOUR ANSWER HERE"
-LABEL = re.compile(r"\W*(given|answer|check)\b\W*(\w*)", re.IGNORECASE)
+LABEL = re.compile(r"\W*(?:(given)\b|(answer|check)\W{0,3}:\W{0,3}(\w+))", re.IGNORECASE)
 
 
 @dataclass
@@ -88,8 +88,8 @@ def label_cell(cell: Cell, metadata: object, notes: list[str]) -> None:
     stored = stored.get("grade_id") if isinstance(stored, dict) else None
     stored = stored if isinstance(stored, str) else ""
     match = LABEL.match(first) if first.lstrip()[:1] in ("#", "*", "<", "_") else None
-    if match and (match[2] or match[1].lower() == "given"):
-        cell.part, cell.question = match[1].lower(), match[2].lower()
+    if match:
+        cell.part, cell.question = (match[1] or match[2]).lower(), (match[3] or "").lower()
         if cell.part == "answer" and stored and stored != cell.question:
             notes.append(f"a cell says 'answer: {cell.question}' and its metadata {stored[:20]!r}; its line counts")
     elif stored:
@@ -116,24 +116,34 @@ def _is_png(text: str) -> bool:
         return False
 
 
-def is_stub(source: str) -> bool:
-    """Whether the place for the answer is still what the student was given."""
-    body = "\n".join(line.strip() for line in source.split("\n"))
-    return STUB in body or TEXT_STUB in body
+def skeleton(master_source: str) -> frozenset[str]:
+    """The lines of an answer cell that students are given: those outside the solutions, and the stubs."""
+    lines, inside = set(STUB.split("\n") + [TEXT_STUB, ""]), False
+    for line in master_source.split("\n"):
+        inside |= "BEGIN SOLUTION" in line
+        if not inside:
+            lines.add(line.strip())
+        inside &= "END SOLUTION" not in line
+    return frozenset(lines)
 
 
-def pick(cells: list[Cell], ids: list[str], notes: list[str]) -> dict[str, Cell]:
-    """The answer cell of each question that has one: of several the last that is not the empty stub."""
+def is_empty(source: str, given: frozenset[str]) -> bool:
+    """Whether a student added nothing to what was given."""
+    return {line.strip() for line in source.split("\n")} <= given
+
+
+def pick(cells: list[Cell], skeletons: dict[str, frozenset[str]], notes: list[str]) -> dict[str, Cell]:
+    """The answer cell of each question that has one: of several the last that is not empty."""
     found = {}
-    for name in ids:
+    for name, given in skeletons.items():
         own = [cell for cell in cells if cell.part == "answer" and cell.question == name]
-        filled = [cell for cell in own if not is_stub(cell.source)]
+        filled = [cell for cell in own if not is_empty(cell.source, given)]
         if len(own) > 1:
             notes.append(f"{name}: {len(own)} cells; the last one that was filled in counts")
         if own:
             found[name] = (filled or own)[-1]
         else:
             notes.append(f"{name}: no cell with this id")
-    unknown = {cell.question for cell in cells if cell.part == "answer"} - set(ids)
+    unknown = {cell.question for cell in cells if cell.part == "answer"} - set(skeletons)
     notes += [f"a cell for {name[:20]!r}, which is no question of this assignment" for name in sorted(unknown)]
     return found

@@ -14,7 +14,7 @@ import json
 import math
 import textwrap
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -108,6 +108,7 @@ class Assignment:
     title: str
     questions: tuple
     given: tuple[str, ...]
+    skeletons: dict[str, frozenset[str]]
     preload: str
     digest: str
 
@@ -140,9 +141,10 @@ def load(folder: Path | str) -> Assignment:
     if sorted(ids) != sorted(set(in_master)) or len(ids) != len(in_master):
         raise ValueError(f"{folder}: got questions {ids} in judge.py and {in_master} in master.ipynb, expected each once in both")
     given = tuple(cell.source for cell in cells if cell.part == "given" and cell.kind == "code")
+    skeletons = {cell.question: answers.skeleton(cell.source) for cell in cells if cell.part == "answer"}
     content = b"".join((folder / name).read_bytes() for name in ("master.ipynb", "judge.py"))
-    return Assignment(folder.name, folder, module.TITLE, tuple(module.QUESTIONS), given, programs.imports_of(list(given)),
-                      hashlib.sha256(content).hexdigest()[:16])
+    return Assignment(folder.name, folder, module.TITLE, tuple(module.QUESTIONS), given, skeletons,
+                      programs.imports_of(list(given)), hashlib.sha256(content).hexdigest()[:16])
 
 
 def probe_source(question: Question) -> str:
@@ -164,7 +166,8 @@ def marks(question: Question, inputs: object, output: object) -> tuple[list[dict
     """
     parts, stopped = [], ""
     try:
-        parts.extend(_each(question.check(inputs, output), parts))
+        for one in question.check(inputs, output):
+            parts.append(one)
     except Malformed as error:
         stopped = str(error)
     except Exception as error:  # an answer of a form that the judge did not foresee
@@ -173,8 +176,3 @@ def marks(question: Question, inputs: object, output: object) -> tuple[list[dict
         raise ValueError(f"{question.id}: its parts have more than its {question.points} points")
     return parts, stopped
 
-
-def _each(found: Iterable[dict], parts: list[dict]) -> Iterator[dict]:
-    for one in found:
-        parts.append(one)
-    return iter(())
