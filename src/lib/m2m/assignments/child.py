@@ -34,7 +34,12 @@ class Answer:
 
 
 def plain(value: object) -> object:
-    """The value as JSON knows it: arrays and tensors become lists."""
+    """The value as JSON knows it: arrays and tensors become lists, functions their value or {"error": ...}."""
+    if callable(value) and not hasattr(value, "detach"):
+        try:
+            return plain(value())
+        except Exception as error:
+            return {"error": describe(error)}
     if hasattr(value, "detach"):
         value = value.detach().cpu()
     if hasattr(value, "tolist"):

@@ -61,8 +61,15 @@ class Written:
 
 
 def part(points: float, passed: object, what: str, hint: str = "") -> dict:
-    """One mark: `what` was looked at, and a hint for those who did not pass. `passed` may be a share between 0 and 1."""
-    share = float(passed)
+    """One mark: `what` was looked at, and a hint for those who did not pass.
+
+    `passed` is True, False, a share between 0 and 1, or a function that returns one of these; a function may meet an answer
+    without the form that was asked for, and then this part alone is lost.
+    """
+    try:
+        share = float(passed() if callable(passed) else passed)
+    except Malformed as error:
+        share, hint = 0.0, str(error)
     share = min(max(share, 0.0), 1.0) if math.isfinite(share) else 0.0
     return {"points": round(points * share, 2), "max": points, "what": what, "hint": "" if share == 1 else hint}
 
@@ -84,10 +91,17 @@ def numbers(output: object, shape: tuple[int, ...] = ()) -> numpy.ndarray:
 
 
 def entry(output: object, name: str) -> object:
-    """One entry of what a probe returned; a forged answer may not even be a dictionary."""
+    """One entry of what a probe returned; a forged answer may not even be a dictionary.
+
+    Raises:
+        Malformed: there is none, or there is the error that occurred instead.
+    """
     if not isinstance(output, dict) or name not in output:
         raise Malformed(f"no value for {name}")
-    return output[name]
+    value = output[name]
+    if isinstance(value, dict) and "error" in value:
+        raise Malformed(str(value["error"])[-400:])
+    return value
 
 
 def close(got: ArrayLike, wanted: ArrayLike, absolute: float, relative: float = 0.0) -> bool:
