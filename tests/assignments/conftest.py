@@ -1,0 +1,57 @@
+"""A class of synthetic submissions: honest ones, and every way we know to break or cheat a grader."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+import faults
+from m2m.assignments import checking, judge, sandbox
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 3.0
+
+
+@pytest.fixture(scope="session")
+def flows():
+    return judge.load(ROOT / "assignments" / "flows")
+
+
+@pytest.fixture(scope="session")
+def warm_up(flows):
+    """The first four questions, with a time limit that a test can wait for."""
+    part = checking.only(flows, "q1", "q2", "q3", "q4")
+    return dataclasses.replace(part, questions=tuple(dataclasses.replace(q, seconds=SECONDS) for q in part.questions))
+
+
+@pytest.fixture(scope="session")
+def namespace():
+    if reason := sandbox.works("namespace"):
+        pytest.skip(f"no namespaces here: {reason}")
+    return "namespace"
+
+
+@pytest.fixture(scope="session")
+def box(namespace, flows):
+    """One started sandbox for all tests of a worker."""
+    with sandbox.Sandbox(namespace, flows.preload, [flows.folder]) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def own(warm_up):
+    """The right answers of the first four questions."""
+    answers = checking.reference(warm_up)
+    return {name: answers[name] for name in ("q1", "q2", "q3", "q4")}
+
+
+@pytest.fixture
+def hand_in(tmp_path, own):
+    """Write a submission `<student>.ipynb` with some answers changed, and return its path."""
+    def write(student="ada", **changed):
+        path = tmp_path / f"{student}.ipynb"
+        path.write_text(json.dumps(faults.notebook(own | changed)), encoding="utf-8")
+        return path
+
+    return write
