@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import nbformat
 import pytest
 
 import faults
@@ -11,6 +12,7 @@ from m2m.assignments import checking, judge, sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 3.0
+IMPORTS = "import math\nimport numpy\nimport torch\nfrom m2m.flows import flow"
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +24,22 @@ def flows():
 def warm_up(flows):
     """The first four questions, with a time limit that a test can wait for."""
     part = checking.only(flows, "q1", "q2", "q3", "q4")
-    return dataclasses.replace(part, questions=tuple(dataclasses.replace(q, seconds=SECONDS) for q in part.questions))
+    questions = tuple(dataclasses.replace(question, seconds=SECONDS) for question in part.questions)
+    return dataclasses.replace(part, questions=questions, given=(IMPORTS,), preload=IMPORTS)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """An assignment of the first two questions in a folder of its own, which starts quickly."""
+    folder = tmp_path_factory.mktemp("assignments") / "tiny"
+    folder.mkdir()
+    text = (ROOT / "assignments" / "flows" / "judge.py").read_text(encoding="utf-8")
+    (folder / "judge.py").write_text(text + "\nQUESTIONS = QUESTIONS[:2]\n", encoding="utf-8")
+    notebook = nbformat.read(ROOT / "assignments" / "flows" / "master.ipynb", as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if cell.source.startswith(("# answer: q1\n", "# answer: q2\n", "# given"))]
+    notebook.cells[0].source = "# given\nimport math\nimport torch"
+    nbformat.write(notebook, folder / "master.ipynb")
+    return dataclasses.replace(judge.load(folder), preload="import math\nimport torch")
 
 
 @pytest.fixture(scope="session")

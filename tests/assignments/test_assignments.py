@@ -71,23 +71,29 @@ def broken(tmp_path):
 
 
 def test_a_wrong_reference_is_found(box, broken):
-    part = checking.only(judge.load(broken("master.ipynb", "torch.log1p(x * x)", "torch.log1p(x)")), "q1", "q2")
-    assert any("q1: the reference gets 0" in line for line in checking.complaints(part, box, 1) if "wrong/" not in line)
+    loaded = judge.load(broken("master.ipynb", "torch.log1p(x * x)", "torch.log1p(x + 9)"))
+    found = checking.complaints(loaded, box, ("q1", "q2"))
+    assert len(found) == 2 and found[0].startswith("q1: the reference gets 0.0 of 2")
+    assert "visible check" in found[1] and "log_prob at 0, 1 and -3" in found[1]
 
 
 def test_a_score_that_is_not_the_stated_one_is_found(box, broken):
-    part = checking.only(judge.load(broken("wrong/q2_one.py", "# score: 0", "# score: 1")), "q2")
-    for path in part.folder.glob("wrong/*.py"):
-        if not path.name.startswith("q2"):
-            path.unlink()
-    assert [line for line in checking.complaints(part, box) if "q2_one" in line]
+    found = checking.complaints(judge.load(broken("wrong/q2_one.py", "# score: 0", "# score: 1")), box, ("q2",))
+    assert len(found) == 1 and found[0].startswith("wrong/q2_one.py gets 0.0, stated 1.0")
 
 
-def test_a_solution_outside_its_marks_is_found(broken):
-    folder = broken("master.ipynb", "    ### BEGIN SOLUTION\\n    z = torch.asinh(x)\\n", "    z = torch.asinh(x)\\n    ### BEGIN SOLUTION\\n")
-    text = json.dumps(building.student(judge.load(folder)))
-    assert "z = torch.asinh(x)" in text
-    assert building.leaks(judge.load(ROOT / "assignments" / "flows"), text)
+def test_a_hidden_test_that_fails_is_found(box, broken):
+    found = checking.complaints(judge.load(broken("master.ipynb", "- 1) < 1e-3", "- 2) < 1e-3")), box, ("q1",))
+    assert len(found) == 1 and "AssertionError" in found[0]
+
+
+def test_a_solution_outside_its_marks_is_found(broken, flows):
+    folder = broken("master.ipynb", "    z = torch.asinh(x)\\n", "")
+    notebook = nbformat.read(folder / "master.ipynb", as_version=4)
+    place = next(cell for cell in notebook.cells if cell.source.startswith("# answer: q1"))
+    place.source = place.source.replace("    ### BEGIN", "    z = torch.asinh(x)\n    ### BEGIN")
+    nbformat.write(notebook, folder / "master.ipynb")
+    assert building.leaks(flows, json.dumps(building.student(judge.load(folder)))) == ["z = torch.asinh(x)"]
 
 
 def test_the_build_stops_at_a_secret(flows, tmp_path, monkeypatch):

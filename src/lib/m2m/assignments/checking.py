@@ -10,7 +10,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from m2m.assignments import answers, building, grading
+from m2m.assignments import answers, building, grading, validation
 from m2m.assignments.judge import Assignment, Question
 from m2m.assignments.sandbox import Sandbox
 
@@ -68,27 +68,36 @@ def grade_answers(assignment: Assignment, sources: dict[str, str], sandbox: Sand
         return grading.grade(path, assignment, seed, sandbox, "check")
 
 
-def complaints(assignment: Assignment, sandbox: Sandbox, seed: int = SEED) -> list[str]:
-    """All that is wrong with an assignment, an empty list if nothing is."""
-    found = []
-    own = reference(assignment)
-    for name, row in grade_answers(assignment, own, sandbox, seed)["questions"].items():
+def complaints(assignment: Assignment, sandbox: Sandbox, names: tuple[str, ...] = (), seed: int = SEED) -> list[str]:
+    """All that is wrong with an assignment, or with some of its questions; an empty list if nothing is."""
+    part = only(assignment, *(names or [question.id for question in assignment.questions]))
+    own, found = reference(assignment), []
+    for name, row in grade_answers(part, own, sandbox, seed)["questions"].items():
         if row["status"] != "by hand" and row["points"] != row["max"]:
             missed = "; ".join(one["what"] for one in row["parts"] if one["points"] < one["max"])
             found.append(f"{name}: the reference gets {row['points']} of {row['max']}: {row['message'] or missed}")
+    found += not_passing(part, sandbox)
     released = building.student(assignment)
     empty = {cell.metadata["nbgrader"]["grade_id"]: cell.source for cell in released.cells
              if cell.metadata.get("nbgrader", {}).get("solution")}
-    if score := grade_answers(assignment, empty, sandbox, seed)["score"]:
+    if score := grade_answers(part, empty, sandbox, seed)["score"]:
         found.append(f"the empty notebook gets {score} points")
     for name, (question, score, source) in wrong_answers(assignment).items():
-        part = only(assignment, question)
-        row = grade_answers(part, own | {question: source}, sandbox, seed)["questions"][question]
-        if abs(row["points"] - score) > 0.005:
-            found.append(f"wrong/{name}.py gets {row['points']}, stated {score}: {row['message'] or row['parts']}")
-    found += few_wrong_answers(assignment)
+        if question in part.skeletons:
+            row = grade_answers(only(part, question), own | {question: source}, sandbox, seed)["questions"][question]
+            if abs(row["points"] - score) > 0.005:
+                found.append(f"wrong/{name}.py gets {row['points']}, stated {score}: {row['message'] or row['parts']}")
+    found += few_wrong_answers(part)
     found += [f"the students' notebook shows {line!r}" for line in building.leaks(assignment, json.dumps(released))]
     return found
+
+
+def not_passing(assignment: Assignment, sandbox: Sandbox) -> list[str]:
+    """Visible checks and hidden tests of the master that its own answers do not pass."""
+    cells, _ = answers.read_notebook(assignment.folder / "master.ipynb")
+    found = answers.pick(cells, assignment.skeletons, [])
+    said = validation.visible_checks(cells, found, sandbox)
+    return [f"{name}: the reference and its visible check: {text}" for name, text in said.items() if text != validation.PASSES]
 
 
 def few_wrong_answers(assignment: Assignment, least: int = 2) -> list[str]:

@@ -93,6 +93,14 @@ def answer(program: list, probe: str, inputs: object) -> dict:
         return {"error": describe(error)}
 
 
+def warm_up() -> None:
+    """What torch imports only at the first use of vmap and of an optimiser: seconds, once instead of for every answer."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+        torch.func.vmap(torch.func.jacrev(torch.sin))(torch.ones(2))
+        torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0).step()
+
+
 def limit(seconds: float, megabytes: int, processes: int) -> None:
     """Processor time, memory beyond what is there now, number of processes, size of files."""
     def at_most(what: int, value: int) -> None:

@@ -79,7 +79,7 @@ def marked(question: Question, cell: Cell | None, record: dict | None, inputs: o
     if message:
         return row | {"status": "error", "message": message}
     parts, message = judge.marks(question, inputs, output)
-    points = round(sum(one["points"] for one in parts), 2)
+    points = round(sum((one["points"] for one in parts), 0.0), 2)
     return row | {"status": "graded", "points": points, "parts": parts, "message": message}
 
 

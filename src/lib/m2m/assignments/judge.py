@@ -24,6 +24,9 @@ from numpy.typing import ArrayLike
 from m2m.assignments import answers, programs
 
 
+WARM_UP = "from m2m.assignments import child\nchild.warm_up()"
+
+
 class Malformed(ValueError):
     """An answer that has not the form that was asked for; its message is for the student."""
 
@@ -158,7 +161,7 @@ def load(folder: Path | str) -> Assignment:
     skeletons = {cell.question: answers.skeleton(cell.source) for cell in cells if cell.part == "answer"}
     content = b"".join((folder / name).read_bytes() for name in ("master.ipynb", "judge.py"))
     return Assignment(folder.name, folder, module.TITLE, tuple(module.QUESTIONS), given, skeletons,
-                      programs.imports_of(list(given)), hashlib.sha256(content).hexdigest()[:16])
+                      f"{programs.imports_of(list(given))}\n{WARM_UP}", hashlib.sha256(content).hexdigest()[:16])
 
 
 def probe_source(question: Question) -> str:

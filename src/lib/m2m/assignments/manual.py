@@ -93,7 +93,7 @@ def complete_results(out: Path, assignment: Assignment) -> list[dict]:
             marks = known.get(result["student"], {}).get(question.id, {})
             row["parts"] = [{"what": criterion, "max": most, "points": marks[criterion]["points"], "hint": marks[criterion]["comment"]}
                             for criterion, most in question.rubric.items() if criterion in marks]
-            row["points"] = round(sum(part["points"] for part in row["parts"]), 2)
+            row["points"] = round(sum((part["points"] for part in row["parts"]), 0.0), 2)
             result["open"] += len(question.rubric) - len(row["parts"])
         result["score"] = round(sum(row["points"] for row in result["questions"].values()), 2)
     return results

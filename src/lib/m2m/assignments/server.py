@@ -158,19 +158,10 @@ def serve(fork: Callable[[Path], None], root: Path) -> None:
         write_frame(1, {"over": True})
 
 
-def warm_up() -> None:
-    """What torch imports only at the first use of vmap and of an optimiser: seconds, once instead of for every answer."""
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(1)
-        torch.func.vmap(torch.func.jacrev(torch.sin))(torch.ones(2))
-        torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0).step()
-
-
 if __name__ == "__main__":
     SERVER = os.getpid()
     settings = json.loads(sys.argv[1])
     exec(settings["preload"], {})
-    warm_up()
     gc.collect()
     gc.freeze()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -13,9 +13,10 @@ from m2m.assignments import answers, grading, programs, sandbox
 from m2m.assignments.answers import Cell
 
 SECONDS = 120.0
+PASSES = "passes its visible check"
 
 
-def validate(path: Path, run: bool = True) -> list[tuple[str, str]]:
+def validate(path: Path) -> list[tuple[str, str]]:
     """(question, what there is to say) for each answer in the file; the question "" for the file itself.
 
     Raises:
@@ -30,7 +31,7 @@ def validate(path: Path, run: bool = True) -> list[tuple[str, str]]:
     said = [("", note) for note in notes]
     if not names:
         return [*said, ("", "no answer cells: is this the assignment's notebook?")]
-    checked = _run(cells, found) if run else {}
+    checked = _on_this_machine(cells, found)
     for name in names:
         cell = found[name]
         if answers.STUB.split("\n")[1] in cell.source or answers.TEXT_STUB in cell.source:
@@ -42,8 +43,22 @@ def validate(path: Path, run: bool = True) -> list[tuple[str, str]]:
     return said
 
 
-def _run(cells: list[Cell], found: dict[str, Cell]) -> dict[str, str]:
-    given = [cell.source for cell in cells if cell.part == "given" and cell.kind == "code"]
+def _on_this_machine(cells: list[Cell], found: dict[str, Cell]) -> dict[str, str]:
+    """The verdicts of the visible checks, none where processes cannot be forked (Windows)."""
+    try:
+        with sandbox.Sandbox("process", programs.imports_of(_given(cells))) as box:
+            return visible_checks(cells, found, box)
+    except (sandbox.SandboxError, OSError, AttributeError):
+        return {}
+
+
+def _given(cells: list[Cell]) -> list[str]:
+    return [cell.source for cell in cells if cell.part == "given" and cell.kind == "code"]
+
+
+def visible_checks(cells: list[Cell], found: dict[str, Cell], box: sandbox.Sandbox) -> dict[str, str]:
+    """What the visible check of each answer says when both run in a fresh program; PASSES if it does."""
+    given = _given(cells)
     known = set().union(*(programs.names_of(source)[0] for source in given)) if given else set()
     chosen = {id(cell) for cell in found.values()}
     others = [cell for cell in cells if id(cell) in chosen or (cell.kind == "code" and not cell.part)]
@@ -54,16 +69,10 @@ def _run(cells: list[Cell], found: dict[str, Cell]) -> dict[str, str]:
             program += [[one.question or "another cell", one.source] for one in programs.needed(found[check.question], others, known)]
             requests.append({"id": check.question, "program": [*program, ["check", check.source]], "probe": "", "inputs": None,
                              "seconds": SECONDS})
-    try:
-        with sandbox.Sandbox("process", programs.imports_of(given)) as box:
-            records = box.run(requests)
-    except (sandbox.SandboxError, OSError, AttributeError):
-        return {}
-    return {name: _verdict(record) for name, record in records.items()}
+    return {name: _verdict(record) for name, record in box.run(requests).items()}
 
 
 def _verdict(record: dict) -> str:
     if record["status"] != "answered":
         return f"ended without an answer ({record['status']})"
-    message = grading.value_of(record["answer"])[1]
-    return message or "passes its visible check"
+    return grading.value_of(record["answer"])[1] or PASSES
