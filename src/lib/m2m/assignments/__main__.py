@@ -35,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
         made = command(name, run, text)
         made.add_argument("folders", nargs="*", type=Path, help="folders of assignments; by default all in assignments/")
     commands.choices["build"].add_argument("--out", type=Path, default=Path("build/assignments"))
+    commands.choices["build"].add_argument("--students", action="store_true", help="only the students' notebooks, for the book's pages")
     commands.choices["check"].add_argument("--sandbox", choices=sandbox.KINDS, default="auto")
 
     made = command("grade", grade, "grade a folder of submissions; a run that was stopped goes on where it stopped")
@@ -81,7 +82,7 @@ def _of_run(options: argparse.Namespace) -> judge.Assignment:
 
 def build(options: argparse.Namespace) -> None:
     for assignment in _assignments(options):
-        for path in building.build(assignment, options.out).values():
+        for path in building.build(assignment, options.out, with_solutions=not options.students).values():
             print(path)
 
 

@@ -8,6 +8,7 @@ nbgrader (https://nbgrader.readthedocs.io) is needed here only; grading does wit
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
@@ -18,24 +19,25 @@ from m2m.assignments.judge import Assignment, Question
 
 SOLUTION = re.compile(r"^[^\n]*BEGIN SOLUTION[^\n]*\n(.*?)^[^\n]*END SOLUTION", re.DOTALL | re.MULTILINE)
 HIDDEN = re.compile(r"^[^\n]*BEGIN HIDDEN TESTS[^\n]*\n(.*?)^[^\n]*END HIDDEN TESTS", re.DOTALL | re.MULTILINE)
+TAG = re.compile(r"<[^<>]*>")
 SHORTEST_SECRET = 16
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
-def build(assignment: Assignment, out: Path) -> dict[str, Path]:
-    """Write `<name>.ipynb` for students and `instructor/<name>.ipynb`; returns both paths.
+def build(assignment: Assignment, out: Path, with_solutions: bool = True) -> dict[str, Path]:
+    """Write `<name>.ipynb` for students and, if wanted, `instructor/<name>.ipynb`; returns the paths.
 
     Raises:
         ValueError: something of a solution or a hidden test would reach the students.
     """
-    versions = {"student": student(assignment), "instructor": labelled(assignment)}
+    versions = {"student": student(assignment)} | ({"instructor": labelled(assignment)} if with_solutions else {})
     if found := leaks(assignment, nbformat.writes(versions["student"])):
         raise ValueError(f"{assignment.name}: the student's notebook would show {found[0]!r}")
     paths = {"student": Path(out) / f"{assignment.name}.ipynb", "instructor": Path(out) / "instructor" / f"{assignment.name}.ipynb"}
-    for kind, path in paths.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(versions[kind], path)
-    return paths
+    for kind, notebook in versions.items():
+        paths[kind].parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, paths[kind])
+    return {kind: paths[kind] for kind in versions}
 
 
 def labelled(assignment: Assignment) -> nbformat.NotebookNode:
@@ -96,8 +98,10 @@ def secrets(assignment: Assignment) -> list[str]:
 
 
 def leaks(assignment: Assignment, text: str) -> list[str]:
-    """The secrets that occur in a text (a notebook file, a page, a feedback)."""
-    words = " ".join(text.replace("\\n", "\n").replace('\\"', '"').split())
+    """The secrets that occur in a text: a notebook file, a page with or without its tags, a feedback."""
+    text = text.replace("\\n", "\n").replace('\\"', '"')
+    plain = html.unescape(TAG.sub("", text))
+    words = " ".join(f"{text} {html.unescape(text)} {plain}".split())
     return [line for line in secrets(assignment) if line in words]
 
 

@@ -59,7 +59,7 @@ def _text(value: object) -> str:
 def shows(result: dict, assignment: Assignment) -> list[str]:
     """Secrets on the page that the student did not write."""
     own = " ".join(" ".join(row["answer"].split()) for row in result["questions"].values())
-    return [line for line in building.leaks(assignment, html.unescape(page(result, assignment, with_answers=False))) if line not in own]
+    return [line for line in building.leaks(assignment, page(result, assignment, with_answers=False)) if line not in own]
 
 
 def write_pages(results: list[dict], assignment: Assignment, out: Path) -> list[Path]:
