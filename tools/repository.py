@@ -33,6 +33,7 @@ PLACES = [  # (files, pattern, whether each of the files must have it)
     ("CONTRIBUTING.md", r"https://github\.com/(?P<name>\S+)/fork", False),
     ("book/**/*.md", COLAB, False),
     ("book/**/*.ipynb", COLAB, True),
+    ("assignments/*/master.ipynb", r'REPOSITORY, VERSION = \\"(?P<name>[^"\\]+)\\", \\"v(?P<version>[^"\\]+)\\"', True),
     ("book/**/*.ipynb", r'REPOSITORY, VERSION = \\"(?P<name>[^"\\]+)\\", \\"v(?P<version>[^"\\]+)\\"', True),
 ]
 
