@@ -16,7 +16,8 @@ CHANGE, MOONS, AUTO = "change_of_variables#", "two_moons#", "autoregressive_flow
 # q1: a density on the line
 
 def sinh_inputs(rng):
-    return {"x": [*rng.normal(0, 3, 40).tolist(), *(rng.choice([-1, 1], 6) * 10 ** rng.uniform(3, 6, 6)).tolist()]}
+    far = 10 ** rng.uniform(5.3, 6, 6)
+    return {"x": [*rng.normal(0, 3, 40).tolist(), *(-far[:3]).tolist(), *far[3:].tolist()]}
 
 
 def sinh_probe(answer, inputs):

@@ -79,7 +79,7 @@ def test_a_wrong_reference_is_found(box, broken):
 
 def test_a_score_that_is_not_the_stated_one_is_found(box, broken):
     found = checking.complaints(judge.load(broken("wrong/q2_one.py", "# score: 0", "# score: 1")), box, ("q2",))
-    assert len(found) == 1 and found[0].startswith("wrong/q2_one.py gets 0.0, stated 1.0")
+    assert len(found) == 3 and found[0].startswith("wrong/q2_one.py gets 0.0 with seed 20250, stated 1.0")
 
 
 def test_a_hidden_test_that_fails_is_found(box, broken):
