@@ -1,6 +1,6 @@
 """Throughput of grading: a class of synthetic submissions, a tenth of them broken or hostile.
 
-    python -m bench.assignments --students 100 --jobs 2 --questions q1 q2 q3 q4
+python -m bench.assignments --students 100 --jobs 2 --questions q1 q2 q3 q4
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "tests" / "assignments"))
 
 
 def write_class(folder: Path, assignment, students: int, faulty: int) -> dict[str, float]:
-    """Submissions: the reference, each known wrong answer in turn, the empty notebook, and faults; returns the points deserved."""
+    """Write references, known wrong answers, empty notebooks and faults; returns the points that each deserves."""
     import faults
 
     from m2m.assignments import checking
@@ -71,12 +71,20 @@ def main() -> None:
         results = classes.grade_class(folder, assignment, out, options.jobs, options.sandbox, progress=False)
         seconds, after = time.perf_counter() - start, os.times()
     busy = sum(after[:4]) - sum(before[:4])
-    print(f"{len(results)} submissions, {len(assignment.questions)} questions, {options.jobs} jobs, sandbox {results[0]['sandbox']}: "
-          f"{seconds:.1f} s, {busy:.1f} s of processor time, {len(results) / seconds:.2f} submissions a second")
-    unlike = {row["student"]: (row["score"], deserved[row["student"]]) for row in results
-              if abs(row["score"] - deserved[row["student"]]) > 0.005}
-    print(f"{len(results) - len(unlike)} of {len(results)} have the points that they deserve"
-          + "".join(f"\n  {name}: {got}, deserved {wanted}" for name, (got, wanted) in unlike.items()))
+    print(
+        f"{len(results)} submissions, {len(assignment.questions)} questions, {options.jobs} jobs, "
+        f"sandbox {results[0]['sandbox']}: "
+        f"{seconds:.1f} s, {busy:.1f} s of processor time, {len(results) / seconds:.2f} submissions a second"
+    )
+    unlike = {
+        row["student"]: (row["score"], deserved[row["student"]])
+        for row in results
+        if abs(row["score"] - deserved[row["student"]]) > 0.005
+    }
+    print(
+        f"{len(results) - len(unlike)} of {len(results)} have the points that they deserve"
+        + "".join(f"\n  {name}: {got}, deserved {wanted}" for name, (got, wanted) in unlike.items())
+    )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""The questions of the assignment on flows: hidden inputs, what to ask the student's code, how to mark what comes back."""
+"""The questions of the assignment on flows: hidden inputs, what to ask the student's code, how to mark the answers."""
 
+import functools
 import math
 
 import numpy
 import torch
 from scipy import integrate, optimize, stats
 
-from m2m.assignments.judge import Question, Written, close, entry, numbers, part
+from m2m.assignments.judge import Question, Written, close, numbers, part
 from m2m.data import moons
 
 TITLE = "Flows"
@@ -30,12 +31,13 @@ def sinh_probe(answer, inputs):
 def sinh_check(inputs, output):
     x = numpy.array(inputs["x"])
     wanted = stats.norm.logpdf(numpy.arcsinh(x)) - numpy.log(numpy.hypot(1, x))
-    values = lambda: numbers(entry(output, "values"), (46,))
+    values = lambda: numbers(output, (46,), "values")
     yield part(1, lambda: close(values()[:40], wanted[:40], 1e-6), "the log-density at 40 points",
                "The slope of sinh is cosh z = sqrt(1 + x^2), and the density is divided by it.")
     yield part(0.5, lambda: close(values()[40:], wanted[40:], 1e-6, 1e-6), "the log-density far out",
                "log(x + sqrt(1 + x^2)) loses all digits for large negative x; torch.asinh does not.")
-    yield part(0.5, lambda: close(numbers(entry(output, "shaped"), (8, 5)), wanted[:40].reshape(8, 5), 1e-6), "points in a table, (8, 5)",
+    yield part(0.5, lambda: close(numbers(output, (8, 5), "shaped"), wanted[:40].reshape(8, 5), 1e-6),
+               "points in a table, (8, 5)",
                "Work element by element; the result has the shape of x.")
 
 
@@ -61,7 +63,8 @@ def bent_probe(answer, inputs):
     import torch
 
     x = torch.tensor(inputs["x"], dtype=torch.float64)
-    return {"bent": answer.log_prob_bent(x, inputs["a"], inputs["b"]), "shear": answer.log_prob_bent(x, 0.0, inputs["b"])}
+    return {"bent": answer.log_prob_bent(x, inputs["a"], inputs["b"]),
+            "shear": answer.log_prob_bent(x, 0.0, inputs["b"])}
 
 
 def _log_bent(x, a, b):
@@ -71,9 +74,11 @@ def _log_bent(x, a, b):
 
 def bent_check(inputs, output):
     x, a, b = numpy.array(inputs["x"]), inputs["a"], inputs["b"]
-    yield part(0.5, lambda: close(numbers(entry(output, "shear"), (30,)), _log_bent(x, 0.0, b), 1e-6), "a = 0, a shear, which changes no area",
+    yield part(0.5, lambda: close(numbers(output, (30,), "shear"), _log_bent(x, 0.0, b), 1e-6),
+               "a = 0, a shear, which changes no area",
                "Solve the second line for z2 first.")
-    yield part(1.5, lambda: close(numbers(entry(output, "bent"), (30,)), _log_bent(x, a, b), 1e-6), "30 points with a and b not zero",
+    yield part(1.5, lambda: close(numbers(output, (30,), "bent"), _log_bent(x, a, b), 1e-6),
+               "30 points with a and b not zero",
                "log|det dz/dx| is minus a x1: check its sign.")
 
 
@@ -101,18 +106,23 @@ def chain_check(inputs, output):
     x = z
     for c in inputs["c"]:
         log_det, x = log_det + numpy.log1p(c / (1 + x * x)), x + c * numpy.arctan(x)
-    yield part(0.5, lambda: close(numbers(entry(output, "x"), (20,)), x, 1e-6, 1e-6), "where four maps lead", "The first pair is applied first.")
-    yield part(0.25, lambda: close(numbers(entry(output, "one"), (20,)), first, 1e-6), "one map", "Add log_det(z) before you move on.")
-    yield part(1, lambda: close(numbers(entry(output, "log_det"), (20,)), log_det, 1e-6, 1e-6), "the log-determinant of four maps",
+    yield part(0.5, lambda: close(numbers(output, (20,), "x"), x, 1e-6, 1e-6), "where four maps lead",
+               "The first pair is applied first.")
+    yield part(0.25, lambda: close(numbers(output, (20,), "one"), first, 1e-6), "one map",
+               "Add log_det(z) before you move on.")
+    yield part(1, lambda: close(numbers(output, (20,), "log_det"), log_det, 1e-6, 1e-6),
+               "the log-determinant of four maps",
                "Each factor is taken at the point where the chain then stands, equation (1.7).")
-    yield part(0.25, lambda: close(numbers(entry(output, "empty"), (20,)), z, 0), "a chain of no maps", "It leaves z where it is.")
+    yield part(0.25, lambda: close(numbers(output, (20,), "empty"), z, 0), "a chain of no maps",
+               "It leaves z where it is.")
 
 
 # q5: a test for bijectors
 
 SOUND = ([1, -1, 0], [1, -1, 0])
 FAULTS = {"the inverse states the forward log-determinant": [1, 1, 0], "both directions forget the factor": [0, 0, 0],
-          "the inverse takes the scale from the changed coordinate": [1, -1, 1], "the forward factor has the wrong sign": [-1, -1, 0],
+          "the inverse takes the scale from the changed coordinate": [1, -1, 1],
+          "the forward factor has the wrong sign": [-1, -1, 0],
           "both directions state half of the log-determinant": [0.5, -0.5, 0]}
 
 
@@ -154,7 +164,8 @@ def sound_check(inputs, output):
 # q6: the bridge
 
 def bridge_inputs(rng):
-    return {"L": rng.uniform(1, 30, 8).tolist(), "w": rng.uniform(0.2, 2, 8).tolist(), "mass": rng.uniform(0.001, 0.3, 8).tolist()}
+    return {"L": rng.uniform(1, 30, 8).tolist(), "w": rng.uniform(0.2, 2, 8).tolist(),
+            "mass": rng.uniform(0.001, 0.3, 8).tolist()}
 
 
 def bridge_probe(answer, inputs):
@@ -164,9 +175,11 @@ def bridge_probe(answer, inputs):
 
 def bridge_check(inputs, output):
     L, w, mass = (numpy.array(inputs[name]) for name in ("L", "w", "mass"))
-    yield part(1, lambda: close(numbers(entry(output, "mass"), (8,)), 2 * stats.norm.cdf(w / L) - 1, 1e-5), "the least mass on the bridge",
+    yield part(1, lambda: close(numbers(output, (8,), "mass"), 2 * stats.norm.cdf(w / L) - 1, 1e-5),
+               "the least mass on the bridge",
                "The point that lands on x = w is at least w / L from 0.")
-    yield part(1, lambda: close(numbers(entry(output, "slope"), (8,)), w / stats.norm.ppf((1 + mass) / 2), 1e-3, 1e-3), "the least slope",
+    yield part(1, lambda: close(numbers(output, (8,), "slope"), w / stats.norm.ppf((1 + mass) / 2), 1e-3, 1e-3),
+               "the least slope",
                "Solve 2 Phi(w / L) - 1 = mass for L.")
 
 
@@ -184,9 +197,10 @@ def floor_probe(answer, inputs):
 def floor_check(inputs, output):
     D, s = numpy.array(inputs["D"]), numpy.array(inputs["s"])
     peak = lambda s: -D * stats.norm.logpdf(0, 0, s)
-    yield part(1, lambda: close(numbers(entry(output, "unit"), (5,)), peak(1.0), 1e-5), "the floor for s = 1",
+    yield part(1, lambda: close(numbers(output, (5,), "unit"), peak(1.0), 1e-5), "the floor for s = 1",
                "A density that is carried along unchanged is nowhere higher than at its peak.")
-    yield part(1, lambda: close(numbers(entry(output, "scaled"), (5,)), peak(s), 1e-5), "the floor for other widths of the base",
+    yield part(1, lambda: close(numbers(output, (5,), "scaled"), peak(s), 1e-5),
+               "the floor for other widths of the base",
                "The peak of a normal density in D dimensions is (2 pi s^2)^(-D/2).")
 
 
@@ -205,6 +219,7 @@ def fits_probe(answer, inputs):
     return {f"{kind} {name}": fit(kind, name) for kind in ("forward", "reverse") for name in ("far", "near")}
 
 
+@functools.cache  # the same for a whole class
 def _reverse(shares, means, widths):
     x = numpy.linspace(-15, 15, 6001)
     target = numpy.log(sum(p * stats.norm.pdf(x, m, w) for p, m, w in zip(shares, means, widths)) + 1e-300)
@@ -225,17 +240,20 @@ def fits_check(inputs, output):
         p, m, w = (numpy.array(values) for values in inputs[name])
         mean = (p * m).sum()
         wanted = mean, math.sqrt((p * (w**2 + m**2)).sum() - mean**2)
-        yield part(0.75, lambda: close(numbers(entry(output, f"forward {name}"), (2,)), wanted, 5e-3), f"forward KL, bumps {name} apart",
+        yield part(0.75, lambda: close(numbers(output, (2,), f"forward {name}"), wanted, 5e-3),
+                   f"forward KL, bumps {name} apart",
                    "The best normal density has the mean and the variance of the target.")
     for name in ("far", "near"):
-        yield part(0.75, lambda: close(numbers(entry(output, f"reverse {name}"), (2,)), _reverse(*inputs[name]), 0.03),
+        wanted = _reverse(*map(tuple, inputs[name]))
+        yield part(0.75, lambda: close(numbers(output, (2,), f"reverse {name}"), wanted, 0.03),
                    f"reverse KL, bumps {name} apart", "Search from several starting points, and compare the ends.")
 
 
 # q9: masks
 
 def masks_inputs(rng):
-    return {"cases": [[rng.permutation(D).tolist(), hidden] for D, hidden in ((4, [9]), (6, [20, 20]), (5, [12, 12, 12]), (2, [3]))]}
+    sizes = (4, [9]), (6, [20, 20]), (5, [12, 12, 12]), (2, [3])
+    return {"cases": [[rng.permutation(D).tolist(), hidden] for D, hidden in sizes]}
 
 
 def masks_probe(answer, inputs):
@@ -243,9 +261,10 @@ def masks_probe(answer, inputs):
 
 
 def masks_check(inputs, output):
-    outputs = output if isinstance(output, list) and len(output) == len(inputs["cases"]) else [None] * len(inputs["cases"])
-    tight, full, binary = True, True, True
-    for (order, hidden), masks in zip(inputs["cases"], outputs):
+    cases = inputs["cases"]
+    outputs = output if isinstance(output, list) and len(output) == len(cases) else [None] * len(cases)
+    tight, some, full, binary = True, True, True, True
+    for (order, hidden), masks in zip(cases, outputs):
         sizes = [len(order), *hidden, len(order)]
         masks = masks if isinstance(masks, list) and len(masks) == len(sizes) - 1 else [None] * (len(sizes) - 1)
         arrays = [numbers(mask, shape) for mask, shape in zip(masks, zip(sizes[1:], sizes[:-1]))]
@@ -254,11 +273,12 @@ def masks_check(inputs, output):
         place = numpy.argsort(order)
         earlier = place[None, :] < place[:, None]
         tight &= bool((paths[~earlier] == 0).all())
+        some &= bool(((paths * earlier).sum(1)[place > 0] > 0).all())
         full &= bool((paths[earlier] > 0).all())
     yield part(0.5, binary, "zeros and ones, of the right shapes", "A mask says whether a weight may be used.")
-    yield part(1.5, tight and binary, "no output sees its own dimension or a later one",
-               "Inputs have the degree of their place; hidden units read degrees up to their own, outputs strictly lower ones.")
-    # Masks of zeros leak nothing either, so this counts only with the part before
+    # Masks of zeros leak nothing either
+    yield part(1.5, tight and some and binary, "outputs see earlier dimensions, and never their own or a later one",
+               "Inputs have the degree of their place; hidden units read degrees up to their own, outputs lower ones.")
     yield part(1, tight and full and binary, "every output can see all earlier dimensions",
                "Each degree from 1 to D - 1 needs a unit in every hidden layer.")
 
@@ -282,28 +302,30 @@ def passes_check(inputs, output):
              "realnvp": "RealNVP: the half that stays is known on both sides."}
     for kind, points in (("maf", 0.75), ("iaf", 0.75), ("realnvp", 0.5)):
         tasks = [f"{kind}, {task}" for task in ("density", "sample", "sample with density")]
-        right = lambda: all(close(numbers(entry(output, task)), layers * (D if task in slow else 1), 0) for task in tasks)
+        right = lambda: all(close(numbers(output, (), task), layers * (D if task in slow else 1), 0) for task in tasks)
         yield part(points, right, f"passes of {kind}", hints[kind])
 
 
 # q11: bits
 
 def bits_inputs(rng):
-    return {"log_p": rng.uniform(-50, 50, 5).tolist(), "D": rng.integers(4, 200, 5).tolist(), "G": rng.integers(2, 300, 5).tolist()}
+    return {"log_p": rng.uniform(-50, 50, 5).tolist(), "D": rng.integers(4, 200, 5).tolist(),
+            "G": rng.integers(2, 300, 5).tolist()}
 
 
 def bits_probe(answer, inputs):
     rows = zip(inputs["log_p"], inputs["D"], inputs["G"])
-    return {"bits": lambda: [float(answer.bits_per_pixel(p, D, G)) for p, D, G in rows], "uniform": lambda: float(answer.uniform)}
+    return {"bits": lambda: [float(answer.bits_per_pixel(p, D, G)) for p, D, G in rows],
+            "uniform": lambda: float(answer.uniform)}
 
 
 def bits_check(inputs, output):
     log_p, D, G = (numpy.array(inputs[name]) for name in ("log_p", "D", "G"))
     # The probability of a cell of side 1/G is at most its density times its volume
     wanted = -(log_p - D * numpy.log(G)) / (D * numpy.log(2))
-    yield part(1.5, lambda: close(numbers(entry(output, "bits"), (5,)), wanted, 1e-5), "bits per pixel from nats per image",
+    yield part(1.5, lambda: close(numbers(output, (5,), "bits"), wanted, 1e-5), "bits per pixel from nats per image",
                "A grey level is a cell of volume G^(-D); and one bit is log 2 nats.")
-    yield part(0.5, lambda: close(numbers(entry(output, "uniform")), 4, 1e-6), "a uniform model with 16 levels",
+    yield part(0.5, lambda: close(numbers(output, (), "uniform"), 4, 1e-6), "a uniform model with 16 levels",
                "It gives every level the same probability.")
 
 
@@ -318,17 +340,18 @@ def _turned(x, angle):
     return x @ torch.tensor([[c, -s], [s, c]]).T
 
 
+@functools.cache  # the same for a whole class
 def _log_target(x, angle):
     centre = torch.tensor([0.5, 0.25])
-    return moons.log_prob(_turned(x.float(), -angle) + centre, NOISE).double()
+    return moons.log_prob(_turned(torch.tensor(x), -angle) + centre, NOISE).double().numpy()
 
 
 def train_inputs(rng):
     angle = rng.uniform(0.3, 1.2)
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
     draw = lambda n: _turned(moons.sample(n, NOISE, generator) - torch.tensor([0.5, 0.25]), angle)
-    # Half of the test points from the data's density and half from a box, in random order: a model cannot tell which are for
-    # the likelihood and which for the integral, because all are for both
+    # Half of the test points from the data's density and half from a box, in random order: a model cannot tell which
+    # are for the likelihood and which for the integral, because all are for both
     box = BOX * (2 * torch.rand(2000, 2, generator=generator) - 1)
     test = torch.cat([draw(2000), box])[torch.randperm(4000, generator=generator)]
     rounded = lambda x: [[round(value, 5) for value in row] for row in x.tolist()]
@@ -346,7 +369,7 @@ def train_probe(answer, inputs):
 def train_check(inputs, output):
     x = torch.tensor(inputs["test"])
     log_q = numbers(output, (4000,))
-    log_p = _log_target(x, inputs["angle"]).numpy()
+    log_p = _log_target(tuple(map(tuple, inputs["test"])), inputs["angle"])
     inside = 0.5 * (x.abs() <= BOX).all(-1).double().numpy() / (2 * BOX) ** 2
     log_r = numpy.log(0.5 * numpy.exp(log_p) + inside + 1e-300)  # the density that the test points were drawn from
     mass = numpy.exp(numpy.clip(log_q - log_r, -700, 50)).mean()
@@ -354,25 +377,34 @@ def train_check(inputs, output):
     weights = numpy.exp(log_p - log_r)
     gap = float((weights * (log_p - numpy.maximum(log_q, -50))).sum() / weights.sum()) if sound else math.inf
     yield part(1, sound, "a density: finite, with a mass of at most 1",
-               f"Its mass is {mass:.3g}. log_prob must be normalised: are all log-determinants in it, with the right sign?")
+               f"Its mass is {mass:.3g}. log_prob must be normalised: is every log-determinant in it, with its sign?")
     share = (NONE - gap) / (NONE - FULL) if sound else 0.0
     said = f"held-out NLL {gap:.2f} nats above the true density" if sound else "held-out NLL"
-    yield part(4, min(max(share, 0.0), 1.0), said, "More layers, a permutation between them, splines, more steps: see what each buys.")
+    yield part(4, min(max(share, 0.0), 1.0), said,
+               "More layers, a permutation between them, splines, more steps: see what each buys.")
 
 
 QUESTIONS = [
-    Question("q1", "A density on the line", 2, sinh_probe, sinh_check, sinh_inputs, read=CHANGE + "One dimension: mass is kept, density is not"),
-    Question("q2", "What the factor is for", 1, mass_probe, mass_check, read=CHANGE + "One dimension: mass is kept, density is not"),
-    Question("q3", "A density in the plane", 2, bent_probe, bent_check, bent_inputs, read=CHANGE + "A bijector, and checks that catch a broken one"),
-    Question("q4", "A chain", 2, chain_probe, chain_check, chain_inputs, read=CHANGE + "Chains: each factor at its own point"),
-    Question("q5", "A test for bijectors", 3, sound_probe, sound_check, sound_inputs, read=CHANGE + "A bijector, and checks that catch a broken one"),
+    Question("q1", "A density on the line", 2, sinh_probe, sinh_check, sinh_inputs,
+             read=CHANGE + "One dimension: mass is kept, density is not"),
+    Question("q2", "What the factor is for", 1, mass_probe, mass_check,
+             read=CHANGE + "One dimension: mass is kept, density is not"),
+    Question("q3", "A density in the plane", 2, bent_probe, bent_check, bent_inputs,
+             read=CHANGE + "A bijector, and checks that catch a broken one"),
+    Question("q4", "A chain", 2, chain_probe, chain_check, chain_inputs,
+             read=CHANGE + "Chains: each factor at its own point"),
+    Question("q5", "A test for bijectors", 3, sound_probe, sound_check, sound_inputs,
+             read=CHANGE + "A bijector, and checks that catch a broken one"),
     Question("q6", "The bridge", 2, bridge_probe, bridge_check, bridge_inputs, read=CHANGE + "What no flow can do"),
     Question("q7", "A claim refuted", 2, floor_probe, floor_check, floor_inputs, read=CHANGE + "Exercises"),
-    Question("q8", "Two divergences", 3, fits_probe, fits_check, fits_inputs, seconds=40, read=CHANGE + "How to fit: two divergences"),
-    Question("q9", "Masks", 3, masks_probe, masks_check, masks_inputs, read=AUTO + "MADE: all conditionals in one pass"),
+    Question("q8", "Two divergences", 3, fits_probe, fits_check, fits_inputs, seconds=30,
+             read=CHANGE + "How to fit: two divergences"),
+    Question("q9", "Masks", 3, masks_probe, masks_check, masks_inputs,
+             read=AUTO + "MADE: all conditionals in one pass"),
     Question("q10", "What each costs", 2, passes_probe, passes_check, passes_inputs, read=AUTO + "What each costs"),
     Question("q11", "Bits", 2, bits_probe, bits_check, bits_inputs, read=AUTO + "From grey levels to a density"),
-    Question("q12", "Training", 5, train_probe, train_check, train_inputs, seconds=120, read=AUTO + "RealNVP: both directions in one pass"),
+    Question("q12", "Training", 5, train_probe, train_check, train_inputs, seconds=60,
+             read=AUTO + "RealNVP: both directions in one pass"),
     Written("q13", "The thread", {
         "not a matter of training: continuity, one connected piece": 1.5,
         "what depth or time changes: thinner, at the price of slope": 0.5,

@@ -11,7 +11,7 @@ import faults
 from m2m.assignments import checking, judge, sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 3.0
+SECONDS = 2.0
 IMPORTS = "import math\nimport numpy\nimport torch\nfrom m2m.flows import flow"
 
 
@@ -36,7 +36,9 @@ def tiny(tmp_path_factory):
     text = (ROOT / "assignments" / "flows" / "judge.py").read_text(encoding="utf-8")
     (folder / "judge.py").write_text(text + "\nQUESTIONS = QUESTIONS[:2]\n", encoding="utf-8")
     notebook = nbformat.read(ROOT / "assignments" / "flows" / "master.ipynb", as_version=4)
-    notebook.cells = [cell for cell in notebook.cells if cell.source.startswith(("# answer: q1\n", "# answer: q2\n", "# given"))]
+    notebook.cells = [
+        cell for cell in notebook.cells if cell.source.startswith(("# answer: q1\n", "# answer: q2\n", "# given"))
+    ]
     notebook.cells[0].source = "# given\nimport math\nimport torch"
     nbformat.write(notebook, folder / "master.ipynb")
     return dataclasses.replace(judge.load(folder), preload="import math\nimport torch")
@@ -66,6 +68,7 @@ def own(warm_up):
 @pytest.fixture
 def hand_in(tmp_path, own):
     """Write a submission `<student>.ipynb` with some answers changed, and return its path."""
+
     def write(student="ada", **changed):
         path = tmp_path / f"{student}.ipynb"
         path.write_text(json.dumps(faults.notebook(own | changed)), encoding="utf-8")

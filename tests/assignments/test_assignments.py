@@ -1,4 +1,4 @@
-"""Each assignment in assignments/: the reference gets everything, the empty notebook nothing, wrong answers their scores."""
+"""Each assignment: the reference gets everything, the empty notebook nothing, wrong answers their scores."""
 
 import json
 import shutil
@@ -49,7 +49,9 @@ def test_students_notebook_has_ids_lines_and_checks(assignment):
     assert all(answers.STUB.split("\n")[0] in cell.source or answers.TEXT_STUB in cell.source for cell in found)
     checked = {cell.source.split("\n")[0] for cell in notebook.cells if cell.source.startswith("# check: ")}
     assert checked == {f"# check: {question.id}" for question in assignment.questions if isinstance(question, Question)}
-    assert notebook.cells[1].source == nbformat.read(ROOT / "book/flows/two_moons.ipynb", 4).cells[1].source, "the setup cell"
+    assert notebook.cells[1].source == nbformat.read(ROOT / "book/flows/two_moons.ipynb", 4).cells[1].source, (
+        "the setup cell"
+    )
 
 
 # What the checks above find
@@ -58,6 +60,7 @@ def test_students_notebook_has_ids_lines_and_checks(assignment):
 @pytest.fixture
 def broken(tmp_path):
     """A copy of the assignment on flows with one text replaced in one file."""
+
     def copy(file, old, new):
         folder = tmp_path / "flows"
         shutil.rmtree(folder, ignore_errors=True)
@@ -103,10 +106,13 @@ def test_the_build_stops_at_a_secret(flows, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("file", "old", "new", "message"), [
-    ("judge.py", 'Question("q2"', 'Question("q1"', "each once"),
-    ("master.ipynb", "# answer: q2", "# answer: q22", "each once"),
-])
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("judge.py", 'Question("q2"', 'Question("q1"', "each once"),
+        ("master.ipynb", "# answer: q2", "# answer: q22", "each once"),
+    ],
+)
 def test_master_and_judge_must_agree(broken, file, old, new, message):
     with pytest.raises(ValueError, match=message):
         judge.load(broken(file, old, new))
@@ -129,4 +135,6 @@ def test_a_wrong_answer_without_its_score(broken):
 
 def test_an_unknown_section(broken):
     folder = broken("judge.py", "What no flow can do", "What no flow will do")
-    assert checking.sections(judge.load(folder), ROOT / "book") == ["q6: no section 'What no flow will do' in 'change_of_variables'"]
+    assert checking.sections(judge.load(folder), ROOT / "book") == [
+        "q6: no section 'What no flow will do' in 'change_of_variables'"
+    ]

@@ -28,7 +28,9 @@ def folder(tmp_path_factory, own):
     place = tmp_path_factory.mktemp("class")
     wrong = {"q1": faults.answer("", faults.WRONG)}
     for k, changed in enumerate([{}, wrong, {"q2": "# answer: q2\nmass = 1"}, {}, wrong, {}]):
-        (place / f"student {k}.ipynb").write_text(json.dumps(faults.notebook({name: (own | changed)[name] for name in ("q1", "q2")})))
+        (place / f"student {k}.ipynb").write_text(
+            json.dumps(faults.notebook({name: (own | changed)[name] for name in ("q1", "q2")}))
+        )
     return place
 
 
@@ -71,7 +73,8 @@ def test_a_killed_run_goes_on(once, namespace, folder, small, tmp_path):
     program = (
         "import sys; sys.path[:0] = sys.argv[1:2]\n"
         "from m2m.assignments import classes, judge\n"
-        "classes.grade_class(sys.argv[3], judge.load(sys.argv[2]), sys.argv[4], 1, 'namespace', seed=5, progress=False)\n")
+        "classes.grade_class(sys.argv[3], judge.load(sys.argv[2]), sys.argv[4], 1, 'namespace', seed=5, progress=False)\n"
+    )
     arguments = [sys.executable, "-c", program, str(ROOT / "src/lib"), str(small.folder), str(folder), str(tmp_path)]
     running = subprocess.Popen(arguments, start_new_session=True)
     done = []
@@ -82,7 +85,9 @@ def test_a_killed_run_goes_on(once, namespace, folder, small, tmp_path):
     running.wait()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "results").glob("*.json")}
     assert 2 <= len(before) < 6, "the control: it was killed half-way"
-    after = classes.grade_class(folder, small, tmp_path, 1, namespace, progress=False)  # the seed is that of the killed run
+    after = classes.grade_class(
+        folder, small, tmp_path, 1, namespace, progress=False
+    )  # the seed is that of the killed run
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert [(row["student"], row["score"]) for row in after] == [(row["student"], row["score"]) for row in once]
     assert {row["seed"] for row in after} == {5}
@@ -106,14 +111,24 @@ def test_a_sandbox_that_fails_leaves_rows_and_is_tried_again(namespace, folder, 
         patch.setattr(sandbox, "works", lambda kind: "")
         rows = classes.grade_class(folder, small, tmp_path, 1, namespace, seed=5, progress=False)
     assert len(rows) == 6 and all("no room" in row["failed"] and row["score"] == 0 for row in rows)
-    assert [row["score"] for row in classes.grade_class(folder, small, tmp_path, 1, namespace, progress=False)] == [3, 1, 2, 3, 1, 3]
+    assert [row["score"] for row in classes.grade_class(folder, small, tmp_path, 1, namespace, progress=False)] == [
+        3,
+        1,
+        2,
+        3,
+        1,
+        3,
+    ]
 
 
-@pytest.mark.parametrize(("call", "message"), [
-    (lambda part, here: classes.grade_class(here / "none", part, here, progress=False), "expected a folder"),
-    (lambda part, here: classes.grade_class(here, part, here, jobs=0), "expected at least 1"),
-    (lambda part, here: classes.results(here), "no results"),
-])
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda part, here: classes.grade_class(here / "none", part, here, progress=False), "expected a folder"),
+        (lambda part, here: classes.grade_class(here, part, here, jobs=0), "expected at least 1"),
+        (lambda part, here: classes.results(here), "no results"),
+    ],
+)
 def test_wrong_input(small, tmp_path, call, message):
     with pytest.raises(ValueError, match=message):
         call(small, tmp_path)
@@ -136,14 +151,30 @@ def test_command_line(namespace, own, tmp_path, capsys, monkeypatch):
     place.mkdir()
     (place / "ada.ipynb").write_text(json.dumps(faults.notebook(own)))
     (tmp_path / "roster").write_text("ada\nbob\n\n")
-    assert command_line.main(["grade", str(place), "--jobs", "2", "--seed", "3", "--roster", str(tmp_path / "roster")]) == 0
+    assert (
+        command_line.main(["grade", str(place), "--jobs", "2", "--seed", "3", "--roster", str(tmp_path / "roster")])
+        == 0
+    )
     said = capsys.readouterr().out
-    assert "2 submissions, sandbox 'namespace', seed 3" in said and "7 of 36  ada" in said and "nothing was handed in" in said
+    assert (
+        "2 submissions, sandbox 'namespace', seed 3" in said
+        and "7 of 36  ada" in said
+        and "nothing was handed in" in said
+    )
     for command in ("manual", "feedback", "export"):
         assert command_line.main([command, str(out)]) == 0
     made = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-    assert made >= {"run.json", "manual.csv", "results/ada.json", "results/bob.json", "feedback/ada.html", "export/scores.csv",
-                    "export/canvas.csv", "export/moodle.csv", "export/gradescope/bob/results.json"}
+    assert made >= {
+        "run.json",
+        "manual.csv",
+        "results/ada.json",
+        "results/bob.json",
+        "feedback/ada.html",
+        "export/scores.csv",
+        "export/canvas.csv",
+        "export/moodle.csv",
+        "export/gradescope/bob/results.json",
+    }
     assert command_line.main(["feedback", str(tmp_path)]) == 2
     assert "run.json" in capsys.readouterr().err
     assert command_line.main(["build", "--out", str(tmp_path / "built")]) == 0

@@ -1,4 +1,4 @@
-"""One class with every fault that we know: each has a row with what its values deserve, and the next is graded all the same."""
+"""One class with every fault that we know: each gets what its values deserve, and the next is graded all the same."""
 
 import json
 import os
@@ -39,16 +39,22 @@ def canary():
 def graded(namespace, warm_up, own, canary, tmp_path_factory):
     """(results by student, points that each deserves)."""
     folder, out = tmp_path_factory.mktemp("submissions"), tmp_path_factory.mktemp("out")
-    deserved = faults.write_structures(folder, own, "# answer: q1\ndef log_prob(x):\n    " + STUB.replace("\n", "\n    "))
+    deserved = faults.write_structures(
+        folder, own, "# answer: q1\ndef log_prob(x):\n    " + STUB.replace("\n", "\n    ")
+    )
     places = {"canary": str(canary), "results": str(out / "results"), "master": str(warm_up.folder / "master.ipynb")}
     codes = {name: (before, after, points) for name, (before, after, points) in faults.ATTACKS.items()}
-    codes |= {name: (before.format(**places), after, points) for name, (before, after, points) in faults.FILE_ATTACKS.items()}
+    codes |= {
+        name: (before.format(**places), after, points) for name, (before, after, points) in faults.FILE_ATTACKS.items()
+    }
     for name, (before, after, points) in codes.items():
         text = json.dumps(faults.notebook(own | {"q1": faults.answer(before, after)}))
         (folder / f"{name}.ipynb").write_text(text, encoding="utf-8")
         deserved[name] = points
     before = tree(canary), tree(folder), tree(warm_up.folder)
-    rows = classes.grade_class(folder, warm_up, out, jobs=1, kind=namespace, seed=1, roster=["never came"], progress=False)
+    rows = classes.grade_class(
+        folder, warm_up, out, jobs=1, kind=namespace, seed=1, roster=["never came"], progress=False
+    )
     assert (tree(canary), tree(folder), tree(warm_up.folder)) == before, "a file outside the sandbox was touched"
     return {row["student"]: row for row in rows}, deserved | {"never came": 0.0}
 
@@ -66,11 +72,22 @@ def test_a_fault_costs_its_own_question_only(graded, name):
     assert [questions[q]["points"] for q in ("q2", "q3", "q4")] == [1, 2, 2]
 
 
-@pytest.mark.parametrize(("name", "status"), [
-    ("infinite loop", "time"), ("ignores every signal", "time"), ("long sleep", "time"), ("fork bomb", "time"),
-    ("kill -9 itself", "killed"), ("segfault", "killed"), ("exits at once", "silent"), ("exits", "error"),
-    ("memory hog", "error"), ("answers with a megabyte", "too long"), ("forged answer", "graded"), ("patches torch", "graded"),
-])
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("infinite loop", "killed"),
+        ("ignores every signal", "killed"),
+        ("long sleep", "time"),
+        ("kill -9 itself", "killed"),
+        ("segfault", "killed"),
+        ("exits at once", "silent"),
+        ("exits", "error"),
+        ("memory hog", "error"),
+        ("answers with a megabyte", "too long"),
+        ("forged answer", "graded"),
+        ("patches torch", "graded"),
+    ],
+)
 def test_reasons(graded, name, status):
     row = graded[0][name]["questions"]["q1"]
     assert row["status"] == status
@@ -90,11 +107,21 @@ def test_nothing_is_to_be_seen_or_reached(graded):
     assert said["kill -9 all others"].strip()  # it says why it could not
 
 
-@pytest.mark.parametrize(("name", "note"), [
-    ("duplicated cell", "2 cells"), ("deleted cell", "no cell with this id"), ("not utf-8", "Latin-1"), ("wrong name", ".ipynb was expected"),
-    ("bad json", "not valid JSON"), ("deep json", "not valid JSON"), ("link", "not followed"), ("never came", "nothing was handed in"),
-    ("odd cells", "left out"), ("tampered tests", ""),
-])
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("duplicated cell", "2 cells"),
+        ("deleted cell", "no cell with this id"),
+        ("not utf-8", "Latin-1"),
+        ("wrong name", ".ipynb was expected"),
+        ("bad json", "not valid JSON"),
+        ("deep json", "not valid JSON"),
+        ("link", "not followed"),
+        ("never came", "nothing was handed in"),
+        ("odd cells", "left out"),
+        ("tampered tests", ""),
+    ],
+)
 def test_what_is_odd_is_noted(graded, name, note):
     assert note in " ".join(graded[0][name]["notes"])
 
@@ -133,7 +160,9 @@ def test_files_are_in_reach_of_a_plain_process(warm_up, own, canary, hand_in, na
     inside.chmod(0o777)
     (inside / "secret.txt").write_text("the hidden tests")
     (inside / "secret.txt").chmod(0o666)
-    before = before.format(canary=str(inside), results=str(inside / "none"), master=str(warm_up.folder / "master.ipynb"))
+    before = before.format(
+        canary=str(inside), results=str(inside / "none"), master=str(warm_up.folder / "master.ipynb")
+    )
     before = before.replace('os.walk("/")', "[]")  # a plain process would walk through the whole machine
     path = hand_in(q1=faults.answer(before, after))
     with sandbox.Sandbox("process", warm_up.preload) as plain:
@@ -149,9 +178,18 @@ def test_network(box, warm_up):
     """A listening socket of this machine: out of reach in the sandbox, in reach of a plain process."""
     listener = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=lambda: [listener.accept() for _ in range(2)], daemon=True).start()
-    source = f"import socket\ntry:\n    socket.create_connection(('127.0.0.1', {listener.getsockname()[1]}), 2)\n    value = 1\n" \
-             "except OSError:\n    value = 0"
-    question = {"id": "q", "program": [["q", source]], "probe": "def probe(answer, _): return answer.value", "inputs": None, "seconds": 20}
+    address = listener.getsockname()
+    source = (
+        f"import socket\ntry:\n    socket.create_connection({address!r}, 2)\n    value = 1\n"
+        "except OSError:\n    value = 0"
+    )
+    question = {
+        "id": "q",
+        "program": [["q", source]],
+        "probe": "def probe(answer, _): return answer.value",
+        "inputs": None,
+        "seconds": 20,
+    }
     assert grading.value_of(box.run([question])["q"]["answer"])[0] == 0
     with sandbox.Sandbox("process") as plain:
         assert grading.value_of(plain.run([question])["q"]["answer"])[0] == 1

@@ -9,7 +9,7 @@ import pytest
 
 from m2m.assignments import answers, expect, judge, programs
 from m2m.assignments.answers import Cell
-from m2m.assignments.judge import Malformed, Question, close, entry, marks, numbers, part
+from m2m.assignments.judge import Malformed, Question, close, marks, numbers, part
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(20)).decode()
 
@@ -20,11 +20,23 @@ def read(tmp_path, content):
     return answers.read_notebook(path)
 
 
-@pytest.mark.parametrize(("line", "part", "question"), [
-    ("# answer: q1", "answer", "q1"), ("#answer:q1", "answer", "q1"), ("**answer: q13**", "answer", "q13"), ("# Answer: Q2 ", "answer", "q2"),
-    ("<!-- answer: q3 -->", "answer", "q3"), ("# check: q1", "check", "q1"), ("# given: imports", "given", ""), ("\n\n# answer: q4", "answer", "q4"),
-    ("# check this first", "", ""), ("# the answer is 7", "", ""), ("answer: q1", "", ""), ("x = 'answer: q1'", "", ""),
-])
+@pytest.mark.parametrize(
+    ("line", "part", "question"),
+    [
+        ("# answer: q1", "answer", "q1"),
+        ("#answer:q1", "answer", "q1"),
+        ("**answer: q13**", "answer", "q13"),
+        ("# Answer: Q2 ", "answer", "q2"),
+        ("<!-- answer: q3 -->", "answer", "q3"),
+        ("# check: q1", "check", "q1"),
+        ("# given: imports", "given", ""),
+        ("\n\n# answer: q4", "answer", "q4"),
+        ("# check this first", "", ""),
+        ("# the answer is 7", "", ""),
+        ("answer: q1", "", ""),
+        ("x = 'answer: q1'", "", ""),
+    ],
+)
 def test_first_lines(tmp_path, line, part, question):
     cells, notes = read(tmp_path, {"cells": [{"cell_type": "code", "source": line + "\nx = 1", "metadata": {}}]})
     assert (cells[0].part, cells[0].question, notes) == (part, question, [])
@@ -40,7 +52,9 @@ def test_only_real_pictures_are_kept(tmp_path):
     svg = {"data": {"image/svg+xml": "<svg onload=alert(1)>"}}
     fake = {"data": {"image/png": base64.b64encode(b"<script>").decode()}}
     outputs = [svg, fake, {"data": {"image/png": "?"}}, {"data": {"image/png": [PNG[:10], PNG[10:]]}}, "no output"]
-    cells, _ = read(tmp_path, {"cells": [{"cell_type": "code", "source": "# answer: q1", "metadata": {}, "outputs": outputs}]})
+    cells, _ = read(
+        tmp_path, {"cells": [{"cell_type": "code", "source": "# answer: q1", "metadata": {}, "outputs": outputs}]}
+    )
     assert cells[0].figures == [PNG]
 
 
@@ -90,7 +104,9 @@ def test_circles_and_broken_cells_end():
 
 
 def test_imports_of_given_cells():
-    assert programs.imports_of(["import math\nx = 1\nfrom os import path as p"]) == "import math\nfrom os import path as p"
+    assert (
+        programs.imports_of(["import math\nx = 1\nfrom os import path as p"]) == "import math\nfrom os import path as p"
+    )
 
 
 # Judging values
@@ -100,7 +116,9 @@ def question(check, points=2):
     return Question("q", "a question", points, probe=lambda answer, _: None, check=check)
 
 
-@pytest.mark.parametrize("output", [None, "text", [1, [2]], [[1.0, 2.0]], {"a": 1}, [1, 2, 3], ["1", "x"], [10**400, 1], True])
+@pytest.mark.parametrize(
+    "output", [None, "text", [1, [2]], [[1.0, 2.0]], {"a": 1}, [1, 2, 3], ["1", "x"], [10**400, 1], True]
+)
 def test_numbers_of_another_form_are_refused(output):
     with pytest.raises(Malformed, match="expected numbers of shape"):
         numbers(output, (2,))
@@ -115,8 +133,8 @@ def test_nan_and_infinity_are_never_close():
 
 def test_parts_fail_alone():
     def check(inputs, output):
-        yield part(1, lambda: close(numbers(entry(output, "a")), 1, 0), "a")
-        yield part(1, lambda: close(numbers(entry(output, "b")), 2, 0), "b", "a hint")
+        yield part(1, lambda: close(numbers(output, (), "a"), 1, 0), "a")
+        yield part(1, lambda: close(numbers(output, (), "b"), 2, 0), "b", "a hint")
 
     parts, stopped = marks(question(check), None, {"b": 2})
     assert [one["points"] for one in parts] == [0, 1] and not stopped
@@ -166,7 +184,15 @@ def test_a_visible_check_teaches(capsys):
     with pytest.raises(expect.NotYet) as caught:
         expect.close([1.0, 3.0], [1, 2], "two numbers", "Mind the sign.", read="two_moons#The bridge")
     said = str(caught.value)
-    assert all(text in said for text in ("expected  [1. 2.]", "got       [1. 3.]", "Hint: Mind the sign.", "'two moons', section 'The bridge'"))
+    assert all(
+        text in said
+        for text in (
+            "expected  [1. 2.]",
+            "got       [1. 3.]",
+            "Hint: Mind the sign.",
+            "'two moons', section 'The bridge'",
+        )
+    )
     assert caught.value._render_traceback_() == said.split("\n")
 
 

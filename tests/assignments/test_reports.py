@@ -11,7 +11,7 @@ from m2m.assignments import building, checking, classes, exports, feedback, grad
 from m2m.assignments.judge import Question, Written
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(20)).decode()
-FORMULA = "=HYPERLINK(\"https://example.org\")"
+FORMULA = '=HYPERLINK("https://example.org")'
 
 
 class NoSandbox:
@@ -20,8 +20,16 @@ class NoSandbox:
     kind = "none"
 
     def run(self, questions):
-        return {one["id"]: {"id": one["id"], "status": "answered", "answer": '{"error": "NameError: x"}', "output": "the probe's text",
-                            "seconds": 0.1} for one in questions}
+        return {
+            one["id"]: {
+                "id": one["id"],
+                "status": "answered",
+                "answer": '{"error": "NameError: x"}',
+                "output": "the probe's text",
+                "seconds": 0.1,
+            }
+            for one in questions
+        }
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +40,19 @@ def assignment(flows):
 @pytest.fixture
 def graded(assignment, tmp_path):
     """Two students: one answered, with a picture and hostile text, one did not."""
-    answers = {"q1": "# answer: q1\nx = '<script>alert(1)</script>'", "q13": f"**answer: q13**\n\n{FORMULA}", "q14": "**answer: q14**\n\nMAF"}
+    answers = {
+        "q1": "# answer: q1\nx = '<script>alert(1)</script>'",
+        "q13": f"**answer: q13**\n\n{FORMULA}",
+        "q14": "**answer: q14**\n\nMAF",
+    }
     content = checking.notebook(answers, ("q13", "q14"))
     content["cells"][0]["outputs"] = [{"output_type": "display_data", "data": {"image/png": PNG}, "metadata": {}}]
     for student, text in (("=ada", json.dumps(content)), ("bob@example.org", "")):
         path = tmp_path / "submission.ipynb"
         path.write_text(text)
-        classes.write_json(classes.result_path(tmp_path, student), grading.grade(path, assignment, 1, NoSandbox(), student))
+        classes.write_json(
+            classes.result_path(tmp_path, student), grading.grade(path, assignment, 1, NoSandbox(), student)
+        )
     return tmp_path
 
 
@@ -66,7 +80,9 @@ def test_written_answers_out_and_back(graded, assignment):
     assert "well put" in table.read_text(), "marks given so far are kept"
 
 
-@pytest.mark.parametrize(("points", "message"), [("2", "from 0 to 1.5"), ("-1", "from 0"), ("good", "from 0"), ("nan", "from 0")])
+@pytest.mark.parametrize(
+    ("points", "message"), [("2", "from 0 to 1.5"), ("-1", "from 0"), ("good", "from 0"), ("nan", "from 0")]
+)
 def test_wrong_points_are_refused(graded, assignment, points, message):
     manual.write_table(graded, assignment, graded / "manual.csv")
     fill(graded / "manual.csv", [points])
@@ -97,7 +113,9 @@ def test_pages_are_self_contained_and_escaped(graded, assignment):
     assert "&lt;script&gt;" in page and "<script" not in page
     assert f"data:image/png;base64,{PNG}" in page
     assert not re.search(r"(?:src|href)\s*=\s*['\"]?https?:", page)
-    assert "the probe&#x27;s text" not in page and "the probe's text" not in page, "what the program printed stays with the instructor"
+    assert "the probe&#x27;s text" not in page and "the probe's text" not in page, (
+        "what the program printed stays with the instructor"
+    )
     assert "section &#x27;The bridge&#x27;" in page and "7 marks for written answers are still to come" in page
 
 
@@ -158,12 +176,16 @@ def test_canvas(exported):
 
 def test_canvas_with_the_gradebook_of_the_course(graded, assignment):
     exported = graded / "gradebook.csv"
-    exported.write_text("Student,ID,SIS User ID,SIS Login ID,Section,Flows (4711),Final Score\n    Points Possible,,,,,10,(read only)\n"
-                        '"Example, Bob",12,s2,Bob@example.org,A,,50\n"Student, Test",99,,x,A,,0\n')
+    exported.write_text(
+        "Student,ID,SIS User ID,SIS Login ID,Section,Flows (4711),Final Score\n    Points Possible,,,,,10,(read only)\n"
+        '"Example, Bob",12,s2,Bob@example.org,A,,50\n"Student, Test",99,,x,A,,0\n'
+    )
     results = manual.complete_results(graded, assignment)
     head, possible, *rows = table(exports.canvas(results, assignment, graded / "canvas.csv", exported))
     assert head[-1] == "Flows (4711)" and possible[-1] == "10.0"
-    assert rows == [["Example, Bob", "12", "s2", "Bob@example.org", "A", "0.0"]], "only who handed in, and no computed columns"
+    assert rows == [["Example, Bob", "12", "s2", "Bob@example.org", "A", "0.0"]], (
+        "only who handed in, and no computed columns"
+    )
 
 
 def test_moodle(exported):
@@ -176,7 +198,16 @@ def test_moodle(exported):
 def test_gradescope(exported):
     found = json.loads((exported / "gradescope" / "=ada" / "results.json").read_text())
     assert found["score"] == 1.5 and found["stdout_visibility"] == "hidden"
-    assert set(found) == {"score", "execution_time", "output", "output_format", "visibility", "stdout_visibility", "tests", "extra_data"}
+    assert set(found) == {
+        "score",
+        "execution_time",
+        "output",
+        "output_format",
+        "visibility",
+        "stdout_visibility",
+        "tests",
+        "extra_data",
+    }
     for test in found["tests"]:
         assert set(test) == {"name", "number", "score", "max_score", "status", "output", "output_format", "visibility"}
         assert test["status"] in ("passed", "failed") and 0 <= test["score"] <= test["max_score"]
@@ -216,7 +247,9 @@ def test_results_of_another_kind_are_zero(assignment, tmp_path):
             raise sandbox.SandboxError("broken")
 
     path = tmp_path / "a.ipynb"
-    path.write_text(json.dumps(checking.notebook({"q1": "# answer: q1\nx = 1", "q13": "**answer: q13**\n\nyes"}, ("q13",))))
+    path.write_text(
+        json.dumps(checking.notebook({"q1": "# answer: q1\nx = 1", "q13": "**answer: q13**\n\nyes"}, ("q13",)))
+    )
     row = grading.grade(path, assignment, 1, Silent(), "ada")
     assert row["failed"] == "broken" and row["questions"]["q1"]["status"] == "not graded"
     assert [isinstance(q, Written) for q in assignment.questions] == [False, False, True, True]

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from m2m.assignments import child, namespaces, sandbox, server, supervisor
+from m2m.assignments import answers, containers, frames, namespaces, sandbox, supervisor
 from m2m.assignments.sandbox import Sandbox, SandboxError
 
 
@@ -29,12 +29,22 @@ def either(request):
 
 
 def test_values_come_back(either):
-    records = either.run([question("a", "import numpy\nvalue = {'x': numpy.arange(3), 'y': (1, None, 'z')}"),
-                          question("b", "", "def ask(answer, inputs):\n    return [inputs['a'], lambda: 1 / 0]"),
-                          question("c", "value = object()"), question("d", "x = 1"), question("e", "1 +")])
+    records = either.run(
+        [
+            question("a", "import numpy\nvalue = {'x': numpy.arange(3), 'y': (1, None, 'z')}"),
+            question("b", "", "def ask(answer, inputs):\n    return [inputs['a'], lambda: 1 / 0]"),
+            question("c", "value = object()"),
+            question("d", "x = 1"),
+            question("e", "1 +"),
+        ]
+    )
     assert value(records["a"]) == {"x": [0, 1, 2], "y": [1, None, "z"]}
     assert value(records["b"])[0] == 1 and "ZeroDivisionError" in value(records["b"])[1]["error"]
-    for name, text in (("c", "expected numbers, text, lists or tensors, got object"), ("d", "does not define 'value'"), ("e", "SyntaxError")):
+    for name, text in (
+        ("c", "expected numbers, text, lists or tensors, got object"),
+        ("d", "does not define 'value'"),
+        ("e", "SyntaxError"),
+    ):
         assert text in json.loads(records[name]["answer"])["error"]
 
 
@@ -59,15 +69,22 @@ def test_the_grader_environment_is_not_passed_on(either, monkeypatch):
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root's processes are not counted against the limit")
 def test_a_limit_on_processes(either):
-    source = "import os\nvalue = 0\ntry:\n    while True:\n        if os.fork() == 0: import time; time.sleep(60)\n        value += 1\n" \
-             "except OSError:\n    pass"
+    source = (
+        "import os\nvalue = 0\ntry:\n    while True:\n        if os.fork() == 0: import time; time.sleep(60)\n        value += 1\n"
+        "except OSError:\n    pass"
+    )
     assert 0 < value(either.run([question("a", source)])["a"]) <= sandbox.PROCESSES
 
 
 def test_the_rest_is_graded_when_the_supervisor_dies():
     """Possible in a plain process only: there a submission can kill what runs it."""
     with Sandbox("process") as plain:
-        records = plain.run([question("a", "import os\nos.kill(os.getppid(), 9)\nimport time\ntime.sleep(60)"), question("b", "value = 2")])
+        records = plain.run(
+            [
+                question("a", "import os\nos.kill(os.getppid(), 9)\nimport time\ntime.sleep(60)"),
+                question("b", "value = 2"),
+            ]
+        )
     assert records["a"]["status"] == "lost" and value(records["b"]) == 2
 
 
@@ -81,10 +98,15 @@ def test_a_server_that_dies_is_started_again(either):
 
 def test_what_it_must_not_show_stops_it(namespace, tmp_path):
     inside = sandbox.library()
-    with Sandbox(namespace, hidden=[inside + "/m2m/runtime.py"]) as started, pytest.raises(ValueError, match="move it elsewhere"):
+    with (
+        Sandbox(namespace, hidden=[inside + "/m2m/runtime.py"]) as started,
+        pytest.raises(ValueError, match="move it elsewhere"),
+    ):
         started.run([question("a", "value = 1")])
     with Sandbox(namespace, hidden=[tmp_path]) as started:
-        assert value(started.run([question("a", f"import os\nvalue = os.path.exists({str(tmp_path)!r})")])["a"]) is False
+        assert (
+            value(started.run([question("a", f"import os\nvalue = os.path.exists({str(tmp_path)!r})")])["a"]) is False
+        )
 
 
 def test_unknown_kind():
@@ -114,21 +136,23 @@ def test_a_program_that_does_not_start():
 
 @pytest.fixture
 def engine(tmp_path, monkeypatch):
-    """A stand-in for docker that writes down its arguments and runs the command after the image, without a container."""
+    """A stand-in for docker: it writes down its arguments and runs the command after the image, without a container."""
     log = tmp_path / "log"
     path = tmp_path / "docker"
-    path.write_text(f"#!{sys.executable}\nimport json, os, sys\n"
-                    f"open({str(log)!r}, 'a').write(json.dumps(sys.argv[1:]) + '\\n')\n"
-                    f"if sys.argv[1] == 'image': sys.exit(1)\n"
-                    f"if sys.argv[1] == 'run':\n"
-                    f"    command = sys.argv[sys.argv.index({sandbox.IMAGE!r}) + 1:]\n"
-                    f"    settings = json.loads(command[-1]) | {{'root': {str(tmp_path)!r} + '/root'}}\n"
-                    f"    os.makedirs(settings['root'], exist_ok=True)\n"
-                    f"    command[-1] = json.dumps(settings)\n"
-                    f"    os.execv(command[0], command)\n")
+    path.write_text(
+        f"#!{sys.executable}\nimport json, os, sys\n"
+        f"open({str(log)!r}, 'a').write(json.dumps(sys.argv[1:]) + '\\n')\n"
+        f"if sys.argv[1] == 'image': sys.exit(1)\n"
+        f"if sys.argv[1] == 'run':\n"
+        f"    command = sys.argv[sys.argv.index({containers.IMAGE!r}) + 1:]\n"
+        f"    settings = json.loads(command[-1]) | {{'root': {str(tmp_path)!r} + '/root'}}\n"
+        f"    os.makedirs(settings['root'], exist_ok=True)\n"
+        f"    command[-1] = json.dumps(settings)\n"
+        f"    os.execv(command[0], command)\n"
+    )
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr(sandbox.shutil, "which", lambda name: str(path) if name == "docker" else None)
+    monkeypatch.setattr(containers.shutil, "which", lambda name: str(path) if name == "docker" else None)
     return lambda: [json.loads(line) for line in log.read_text().splitlines()]
 
 
@@ -138,15 +162,22 @@ def test_a_container_for_each_submission(engine):
             assert value(started.run([question("a", f"value = {k}")])["a"]) == k
     calls = [call for call in engine() if call[0] == "run"]
     assert len(calls) == 2
-    for wanted in ("--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--user=65534:65534", "--rm"):
+    for wanted in (
+        "--network=none",
+        "--read-only",
+        "--cap-drop=ALL",
+        "--security-opt=no-new-privileges",
+        "--user=65534:65534",
+        "--rm",
+    ):
         assert wanted in calls[0]
     mounts = [calls[0][k + 1] for k, part in enumerate(calls[0]) if part == "--volume"]
     assert mounts and all(mount.endswith(":ro") for mount in mounts)
-    assert ["import", "-", sandbox.IMAGE] in engine()
+    assert ["import", "-", containers.IMAGE] in engine()
 
 
 def test_a_real_container():
-    if sandbox.engine() is None:
+    if containers.engine() is None:
         pytest.skip("no docker or podman that answers")
     assert sandbox.works("container") == ""
 
@@ -156,20 +187,20 @@ def test_a_real_container():
 
 def test_frames():
     out, into = os.pipe()
-    server.write_frame(into, {"a": [1, "é"]})
+    frames.write_frame(into, {"a": [1, "é"]})
     os.close(into)
-    assert server.read_frame(out) == {"a": [1, "é"]} and server.read_frame(out) is None
+    assert frames.read_frame(out) == {"a": [1, "é"]} and frames.read_frame(out) is None
     os.close(out)
     out, into = os.pipe()
     os.write(into, b"\xff\xff\xff\xff")
     with pytest.raises(ValueError, match="expected at most"):
-        server.read_frame(out)
+        frames.read_frame(out)
     os.close(out), os.close(into)
 
 
 def test_magics_become_comments():
-    assert child.without_magics("x = '''\n%a\n'''") == "x = '''\n%a\n'''"
-    assert child.without_magics("if 1:\n    %time x = 1\n!ls") == "if 1:\npass  #     %time x = 1\npass  # !ls"
+    assert answers.without_magics("x = '''\n%a\n'''") == "x = '''\n%a\n'''"
+    assert answers.without_magics("if 1:\n    %time x = 1\n!ls") == "if 1:\npass  #     %time x = 1\npass  # !ls"
 
 
 def test_descendants():

@@ -38,7 +38,9 @@ def test_a_page_with_a_solution_is_found(assignment, tmp_path):
     """The control: the instructor's notebook among the pages, and a line of it coloured as the book colours code."""
     nbformat.write(building.labelled(assignment), tmp_path / "oops.ipynb")
     line = building.secrets(assignment)[0]
-    coloured = "".join(f'<span class="n">{piece}</span> ' for piece in line.replace("&", "&amp;").replace("<", "&lt;").split(" "))
+    coloured = "".join(
+        f'<span class="n">{piece}</span> ' for piece in line.replace("&", "&amp;").replace("<", "&lt;").split(" ")
+    )
     (tmp_path / "page.html").write_text(f"<html><pre>{coloured}</pre></html>", encoding="utf-8")
     found = {path: building.leaks(assignment, text) for path, text in texts(tmp_path).items()}
     assert len(found["oops.ipynb"]) > 10 and found["page.html"] == [line]

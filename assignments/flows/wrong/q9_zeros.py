@@ -1,5 +1,5 @@
 # answer: q9
-# score: 2
+# score: 0.5
 # Nothing leaks, because nothing is connected.
 def made_masks(order, hidden):
     sizes = [len(order), *hidden, len(order)]

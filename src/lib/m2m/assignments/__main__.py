@@ -30,32 +30,48 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    for name, run, text in (("build", build, "write the notebooks for students and instructors"),
-                            ("check", check, "check an assignment: reference, empty notebook, wrong answers, leaks")):
+    for name, run, text in (
+        ("build", build, "write the notebooks for students and instructors"),
+        ("check", check, "check an assignment: reference, empty notebook, wrong answers, leaks"),
+    ):
         made = command(name, run, text)
-        made.add_argument("folders", nargs="*", type=Path, help="folders of assignments; by default all in assignments/")
+        made.add_argument(
+            "folders", nargs="*", type=Path, help="folders of assignments; by default all in assignments/"
+        )
     commands.choices["build"].add_argument("--out", type=Path, default=Path("build/assignments"))
-    commands.choices["build"].add_argument("--students", action="store_true", help="only the students' notebooks, for the book's pages")
+    commands.choices["build"].add_argument(
+        "--students", action="store_true", help="only the students' notebooks, for the book's pages"
+    )
     commands.choices["check"].add_argument("--sandbox", choices=sandbox.KINDS, default="auto")
 
     made = command("grade", grade, "grade a folder of submissions; a run that was stopped goes on where it stopped")
     made.add_argument("submissions", type=Path)
-    made.add_argument("--assignment", type=Path, help="its folder; by default assignments/<name of the folder of submissions>")
+    made.add_argument(
+        "--assignment", type=Path, help="its folder; by default assignments/<name of the folder of submissions>"
+    )
     made.add_argument("--out", type=Path, help="by default grades-<assignment> beside the submissions")
     made.add_argument("--jobs", type=int, default=1, help="submissions at a time")
     made.add_argument("--sandbox", choices=sandbox.KINDS, default="auto")
     made.add_argument("--seed", type=int, help="of the hidden inputs; by default a secret one")
-    made.add_argument("--roster", type=Path, help="a file with one student per line: those who handed in nothing get a row too")
-    made.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler, or 'local' for a cluster of --jobs processes here")
+    made.add_argument(
+        "--roster", type=Path, help="a file with one student per line: those who handed in nothing get a row too"
+    )
+    made.add_argument(
+        "--dask", metavar="ADDRESS", help="a Dask scheduler, or 'local' for a cluster of --jobs processes here"
+    )
 
-    for name, run, text in (("feedback", give_feedback, "write a page per student"),
-                            ("export", export, "write tables for Canvas and Moodle, results.json for Gradescope"),
-                            ("manual", by_hand, "write the written answers with their rubric to a table, or read it back")):
+    for name, run, text in (
+        ("feedback", give_feedback, "write a page per student"),
+        ("export", export, "write tables for Canvas and Moodle, results.json for Gradescope"),
+        ("manual", by_hand, "write the written answers with their rubric to a table, or read it back"),
+    ):
         made = command(name, run, text)
         made.add_argument("out", type=Path, help="the --out of `grade`")
         made.add_argument("--assignment", type=Path, help="its folder; by default assignments/<name>")
     commands.choices["export"].add_argument("--canvas-gradebook", type=Path, help="a gradebook exported from Canvas")
-    commands.choices["manual"].add_argument("--read", type=Path, metavar="TABLE", help="take over the points of this table")
+    commands.choices["manual"].add_argument(
+        "--read", type=Path, metavar="TABLE", help="take over the points of this table"
+    )
 
     made = command("validate", validate, "for students: is the file complete, and do its visible checks pass?")
     made.add_argument("notebook", type=Path)
@@ -102,8 +118,16 @@ def grade(options: argparse.Namespace) -> None:
     assignment = judge.load(options.assignment or ROOT / options.submissions.resolve().name)
     out = options.out or options.submissions.resolve().parent / f"grades-{assignment.name}"
     roster = options.roster.read_text(encoding="utf-8").split("\n") if options.roster else []
-    results = classes.grade_class(options.submissions, assignment, out, options.jobs, options.sandbox, options.seed,
-                                  [line.strip() for line in roster if line.strip()], options.dask)
+    results = classes.grade_class(
+        options.submissions,
+        assignment,
+        out,
+        options.jobs,
+        options.sandbox,
+        options.seed,
+        [line.strip() for line in roster if line.strip()],
+        options.dask,
+    )
     print(f"{len(results)} submissions, sandbox {results[0]['sandbox']!r}, seed {results[0]['seed']}")
     for result in results:
         print(f"{result['score']:6g} of {result['max']:g}  {result['student']}  {'; '.join(result['notes'])[:100]}")

@@ -6,6 +6,7 @@ Whatever is odd becomes a note in the report. An answer is a cell whose first li
 
 from __future__ import annotations
 
+import ast
 import base64
 import binascii
 import json
@@ -55,8 +56,11 @@ def _cells(content: object, notes: list[str]) -> list[Cell]:
     found = content.get("cells") if isinstance(content, dict) else None
     if found is None and isinstance(content, dict):  # notebook format 3
         sheets = content.get("worksheets")
-        found = [cell for sheet in sheets if isinstance(sheet, dict) for cell in sheet.get("cells") or []] \
-            if isinstance(sheets, list) else None
+        found = (
+            [cell for sheet in sheets if isinstance(sheet, dict) for cell in sheet.get("cells") or []]
+            if isinstance(sheets, list)
+            else None
+        )
     if not isinstance(found, list):
         notes.append("the file is no notebook: it has no list of cells")
         return []
@@ -103,7 +107,9 @@ def _figures(outputs: object) -> list[str]:
     for output in outputs if isinstance(outputs, list) else []:
         data = output.get("data") if isinstance(output, dict) else None
         picture = data.get("image/png") if isinstance(data, dict) else None
-        picture = "".join(picture) if isinstance(picture, list) and all(isinstance(p, str) for p in picture) else picture
+        picture = (
+            "".join(picture) if isinstance(picture, list) and all(isinstance(p, str) for p in picture) else picture
+        )
         if isinstance(picture, str) and len(picture) <= LARGEST_FIGURE and _is_png(picture):
             found.append("".join(picture.split()))
     return found[:MOST_FIGURES]
@@ -147,3 +153,13 @@ def pick(cells: list[Cell], skeletons: dict[str, frozenset[str]], notes: list[st
     unknown = {cell.question for cell in cells if cell.part == "answer"} - set(skeletons)
     notes += [f"a cell for {name[:20]!r}, which is no question of this assignment" for name in sorted(unknown)]
     return found
+
+
+def without_magics(source: str) -> str:
+    """Notebook lines that start with % or ! become comments, if the cell is no Python otherwise."""
+    try:
+        ast.parse(source)
+        return source
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        lines = ["pass  # " + line if line.lstrip()[:1] in ("%", "!") else line for line in source.split("\n")]
+        return "\n".join(lines)

@@ -1,7 +1,7 @@
 """From a master notebook to what students and instructors get, by nbgrader's preprocessors.
 
-The master's visible lines (`# given`, `# answer: q1`, `# check: q1`) say what a cell is; nbgrader's metadata is written from
-them. The student's notebook has neither solutions nor hidden tests nor outputs; the instructor's has all of it.
+The master's visible lines (`# given`, `# answer: q1`, `# check: q1`) say what a cell is; nbgrader's metadata is written
+from them. The student's notebook has neither solutions nor hidden tests nor outputs; the instructor's has all of it.
 
 nbgrader (https://nbgrader.readthedocs.io) is needed here only; grading does without it.
 """
@@ -33,7 +33,10 @@ def build(assignment: Assignment, out: Path, with_solutions: bool = True) -> dic
     versions = {"student": student(assignment)} | ({"instructor": labelled(assignment)} if with_solutions else {})
     if found := leaks(assignment, nbformat.writes(versions["student"])):
         raise ValueError(f"{assignment.name}: the student's notebook would show {found[0]!r}")
-    paths = {"student": Path(out) / f"{assignment.name}.ipynb", "instructor": Path(out) / "instructor" / f"{assignment.name}.ipynb"}
+    paths = {
+        "student": Path(out) / f"{assignment.name}.ipynb",
+        "instructor": Path(out) / "instructor" / f"{assignment.name}.ipynb",
+    }
     for kind, notebook in versions.items():
         paths[kind].parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, paths[kind])
@@ -63,8 +66,15 @@ def metadata(cell: answers.Cell, assignment: Assignment) -> dict:
         return {"nbgrader": mine | {"grade": by_hand} | ({"points": question.points} if by_hand else {})}
     if cell.part == "check":
         question = assignment.question(cell.question)
-        mine = {"grade_id": f"{cell.question}-check", "grade": True, "points": question.points, "solution": False,
-                "locked": True, "task": False, "schema_version": 3}
+        mine = {
+            "grade_id": f"{cell.question}-check",
+            "grade": True,
+            "points": question.points,
+            "solution": False,
+            "locked": True,
+            "task": False,
+            "schema_version": 3,
+        }
         return {"deletable": False, "editable": False, "nbgrader": mine}
     return {"deletable": False, "editable": False} if cell.part == "given" else {}
 
@@ -90,8 +100,11 @@ def secrets(assignment: Assignment) -> list[str]:
         closed += [text for pattern in (SOLUTION, HIDDEN) for text in pattern.findall(cell.source)]
         opened.append(HIDDEN.sub("", SOLUTION.sub("", cell.source)))
     code = (assignment.folder / "judge.py").read_text(encoding="utf-8")
-    functions = [part for part in re.split(r"^(?=def |class |QUESTIONS)", code, flags=re.MULTILINE)
-                 if re.match(r"def \w+_(?:check|inputs)\b|def _", part)]
+    functions = [
+        part
+        for part in re.split(r"^(?=def |class |QUESTIONS)", code, flags=re.MULTILINE)
+        if re.match(r"def \w+_(?:check|inputs)\b|def _", part)
+    ]
     public = " ".join("\n".join(opened).split())
     lines = {" ".join(line.split()) for text in [*closed, *functions] for line in text.split("\n")}
     return sorted(line for line in lines if len(line) >= SHORTEST_SECRET and line not in public)

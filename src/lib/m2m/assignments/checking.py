@@ -1,5 +1,5 @@
-"""What must hold for an assignment before it is released: the reference gets all points, the empty notebook none, every known
-wrong answer its stated score, and the students' notebook shows nothing that it should not.
+"""What must hold for an assignment before it is released: the reference gets all points, the empty notebook none, every
+known wrong answer its stated score, and the students' notebook shows nothing that it should not.
 """
 
 from __future__ import annotations
@@ -28,8 +28,12 @@ def notebook(sources: dict[str, str], text: tuple[str, ...] = ()) -> dict:
     """A submission with these answers, as the JSON of a notebook; the questions in `text` are text cells."""
     cells = []
     for name, source in sources.items():
-        cell = {"cell_type": "markdown" if name in text else "code", "id": name, "source": source,
-                "metadata": {"nbgrader": {"grade_id": name, "solution": True}}}
+        cell = {
+            "cell_type": "markdown" if name in text else "code",
+            "id": name,
+            "source": source,
+            "metadata": {"nbgrader": {"grade_id": name, "solution": True}},
+        }
         cells.append(cell | ({} if name in text else {"outputs": [], "execution_count": None}))
     return {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
 
@@ -40,8 +44,11 @@ def written_questions(assignment: Assignment) -> tuple[str, ...]:
 
 def only(assignment: Assignment, *names: str) -> Assignment:
     """The same assignment with some of its questions."""
-    return dataclasses.replace(assignment, questions=tuple(assignment.question(name) for name in names),
-                               skeletons={name: assignment.skeletons[name] for name in names})
+    return dataclasses.replace(
+        assignment,
+        questions=tuple(assignment.question(name) for name in names),
+        skeletons={name: assignment.skeletons[name] for name in names},
+    )
 
 
 def wrong_answers(assignment: Assignment) -> dict[str, tuple[str, float, str]]:
@@ -78,15 +85,19 @@ def complaints(assignment: Assignment, sandbox: Sandbox, names: tuple[str, ...] 
             found.append(f"{name}: the reference gets {row['points']} of {row['max']}: {row['message'] or missed}")
     found += not_passing(part, sandbox)
     released = building.student(assignment)
-    empty = {cell.metadata["nbgrader"]["grade_id"]: cell.source for cell in released.cells
-             if cell.metadata.get("nbgrader", {}).get("solution")}
+    empty = {
+        cell.metadata["nbgrader"]["grade_id"]: cell.source
+        for cell in released.cells
+        if cell.metadata.get("nbgrader", {}).get("solution")
+    }
     if score := grade_answers(part, empty, sandbox, seed)["score"]:
         found.append(f"the empty notebook gets {score} points")
     for name, (question, score, source) in wrong_answers(assignment).items():
         for draw in range(seed, seed + 1 + MORE_SEEDS) if question in part.skeletons else ():
             row = grade_answers(only(part, question), own | {question: source}, sandbox, draw)["questions"][question]
             if abs(row["points"] - score) > 0.005:
-                found.append(f"wrong/{name}.py gets {row['points']} with seed {draw}, stated {score}: {row['message'] or row['parts']}")
+                why = row["message"] or row["parts"]
+                found.append(f"wrong/{name}.py gets {row['points']} with seed {draw}, stated {score}: {why}")
     found += few_wrong_answers(part)
     found += [f"the students' notebook shows {line!r}" for line in building.leaks(assignment, json.dumps(released))]
     return found
@@ -97,14 +108,21 @@ def not_passing(assignment: Assignment, sandbox: Sandbox) -> list[str]:
     cells, _ = answers.read_notebook(assignment.folder / "master.ipynb")
     found = answers.pick(cells, assignment.skeletons, [])
     said = validation.visible_checks(cells, found, sandbox)
-    return [f"{name}: the reference and its visible check: {text}" for name, text in said.items() if text != validation.PASSES]
+    return [
+        f"{name}: the reference and its visible check: {text}"
+        for name, text in said.items()
+        if text != validation.PASSES
+    ]
 
 
 def few_wrong_answers(assignment: Assignment, least: int = 2) -> list[str]:
     """Questions with fewer known wrong answers than that: nothing shows that their checks can fail."""
     per_question = [question for question, _, _ in wrong_answers(assignment).values()]
-    return [f"{question.id}: {per_question.count(question.id)} wrong answers, expected at least {least}"
-            for question in assignment.questions if isinstance(question, Question) and per_question.count(question.id) < least]
+    return [
+        f"{question.id}: {per_question.count(question.id)} wrong answers, expected at least {least}"
+        for question in assignment.questions
+        if isinstance(question, Question) and per_question.count(question.id) < least
+    ]
 
 
 def sections(assignment: Assignment, book: Path) -> list[str]:

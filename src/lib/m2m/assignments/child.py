@@ -1,14 +1,14 @@
 """Inside the sandbox: run the program of one question, ask its probe, write the answer as JSON.
 
-Everything here may be patched by the student's code, which runs in the same process. That is allowed: whatever arrives at
-the other end of the pipe is only an answer, and the grader compares its values with its own.
+Everything here may be patched by the student's code, which runs in the same process. That is allowed: whatever arrives
+at the other end of the pipe is only an answer, and the grader compares its values with its own.
 """
 
 from __future__ import annotations
 
-import ast
 import json
 import linecache
+import math
 import os
 import resource
 import signal
@@ -17,6 +17,7 @@ import traceback
 from pathlib import Path
 
 from m2m.assignments import namespaces
+from m2m.assignments.answers import without_magics
 
 FILE_BYTES, OPEN_FILES = 50_000_000, 256
 
@@ -53,16 +54,6 @@ def plain(value: object) -> object:
     raise TypeError(f"expected numbers, text, lists or tensors, got {type(value).__name__}")
 
 
-def without_magics(source: str) -> str:
-    """Notebook lines that start with % or ! become comments, if the cell is no Python otherwise."""
-    try:
-        ast.parse(source)
-        return source
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        lines = ["pass  # " + line if line.lstrip()[:1] in ("%", "!") else line for line in source.split("\n")]
-        return "\n".join(lines)
-
-
 def run_cell(label: str, source: str, names: dict) -> None:
     """Execute a cell under a file name that shows in tracebacks."""
     source, name = without_magics(source), f"<{label}>"
@@ -72,8 +63,11 @@ def run_cell(label: str, source: str, names: dict) -> None:
 
 def describe(error: BaseException) -> str:
     """The error with its place in the student's cells."""
-    places = [f"{frame.filename[1:-1]}, line {frame.lineno}: {frame.line}"
-              for frame in traceback.extract_tb(error.__traceback__) if frame.filename[:1] == "<"]
+    places = [
+        f"{frame.filename[1:-1]}, line {frame.lineno}: {frame.line}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename[:1] == "<"
+    ]
     return "\n".join([*places[-3:], f"{type(error).__name__}: {error}"])[:2000]
 
 
@@ -94,7 +88,7 @@ def answer(program: list, probe: str, inputs: object) -> dict:
 
 
 def warm_up() -> None:
-    """What torch imports only at the first use of vmap and of an optimiser: seconds, once instead of for every answer."""
+    """What torch imports at the first use of vmap and of an optimiser: seconds, once instead of for every answer."""
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
         torch.func.vmap(torch.func.jacrev(torch.sin))(torch.ones(2))
@@ -103,12 +97,13 @@ def warm_up() -> None:
 
 def limit(seconds: float, megabytes: int, processes: int) -> None:
     """Processor time, memory beyond what is there now, number of processes, size of files."""
-    def at_most(what: int, value: int) -> None:
-        hard = resource.getrlimit(what)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(what, (value, value))
 
-    at_most(resource.RLIMIT_CPU, int(seconds) + 2)
+    def at_most(what: int, value: int, more: int = 0) -> None:
+        hard = resource.getrlimit(what)[1]
+        soft, new = (value, value + more) if hard == resource.RLIM_INFINITY else (min(value, hard), hard)
+        resource.setrlimit(what, (soft, min(new, value + more)))
+
+    at_most(resource.RLIMIT_CPU, math.ceil(seconds), 1)  # first a signal that says why, then one that cannot be ignored
     at_most(resource.RLIMIT_FSIZE, FILE_BYTES)
     at_most(resource.RLIMIT_NOFILE, OPEN_FILES)
     at_most(resource.RLIMIT_CORE, 0)

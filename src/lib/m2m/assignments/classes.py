@@ -1,7 +1,7 @@
 """Grade a folder of submissions: several at a time, or on a Dask cluster, and on again where a stopped run ended.
 
-Every submission has one file `results/<student>.json`, written in one step when it is complete. There is no other state, so a
-run that was killed loses at most the submissions that it was grading, and machines need to share nothing.
+Every submission has one file `results/<student>.json`, written in one step when it is complete. There is no other
+state, so a run that was killed loses at most the submissions that it was grading, and machines need to share nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,11 @@ def submissions(folder: Path, roster: list[str] | None = None) -> dict[str, tupl
             found[path.name] = _inside(path)
         else:
             name = path.name.partition(".ipynb")[0] if ".ipynb" in path.name else path.stem
-            notes = [] if path.suffix == ".ipynb" else [f"the file is called {path.name}; a name that ends in .ipynb was expected"]
+            notes = (
+                []
+                if path.suffix == ".ipynb"
+                else [f"the file is called {path.name}; a name that ends in .ipynb was expected"]
+            )
             found[name] = _safe(path, notes)
     for student in roster or []:
         found.setdefault(student, (None, []))
@@ -97,15 +101,27 @@ def run_settings(out: Path, assignment: Assignment, kind: str, seed: int | None,
     stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if stored.get("digest") == assignment.digest and seed in (None, stored.get("seed")):
         seed = stored["seed"]
-    settings = {"assignment": assignment.name, "digest": assignment.digest, "sandbox": kind, "said": said,
-                "seed": secrets.randbelow(2**31) if seed is None else seed}
+    settings = {
+        "assignment": assignment.name,
+        "digest": assignment.digest,
+        "sandbox": kind,
+        "said": said,
+        "seed": secrets.randbelow(2**31) if seed is None else seed,
+    }
     write_json(path, settings)
     return settings
 
 
 def grade_class(
-    folder: Path, assignment: Assignment, out: Path, jobs: int = 1, kind: str = "auto", seed: int | None = None,
-    roster: list[str] | None = None, dask: str | None = None, progress: bool = True,
+    folder: Path,
+    assignment: Assignment,
+    out: Path,
+    jobs: int = 1,
+    kind: str = "auto",
+    seed: int | None = None,
+    roster: list[str] | None = None,
+    dask: str | None = None,
+    progress: bool = True,
 ) -> list[dict]:
     """Grade what is not yet graded and return all results.
 
@@ -155,7 +171,9 @@ def own_sandbox(kind: str, assignment: Assignment, hidden: list[Path]) -> sandbo
     return OWN.sandbox
 
 
-def in_threads(waiting: dict, assignment: Assignment, settings: dict, jobs: int, _: object, hidden: list) -> Iterator[dict]:
+def in_threads(
+    waiting: dict, assignment: Assignment, settings: dict, jobs: int, _: object, hidden: list
+) -> Iterator[dict]:
     """Results as they come, from `jobs` threads with a sandbox each."""
     started: list[sandbox.Sandbox] = []
 
@@ -185,8 +203,19 @@ def on_dask(waiting: dict, assignment: Assignment, settings: dict, jobs: int, ad
     files = {name: (assignment.folder / name).read_bytes() for name in ("master.ipynb", "judge.py")}
     with client:
         shared = client.scatter(files, broadcast=True)
-        tasks = [client.submit(grade_bytes, student, path.name if path else None, path.read_bytes() if path else b"", shared,
-                               assignment.name, settings, pure=False) for student, (path, _) in waiting.items()]
+        tasks = [
+            client.submit(
+                grade_bytes,
+                student,
+                path.name if path else None,
+                path.read_bytes() if path else b"",
+                shared,
+                assignment.name,
+                settings,
+                pure=False,
+            )
+            for student, (path, _) in waiting.items()
+        ]
         for task in dask.distributed.as_completed(tasks):
             yield task.result()
         if address == "local":
@@ -205,5 +234,3 @@ def grade_bytes(student: str, name: str | None, content: bytes, files: dict, ass
             path.write_bytes(content)
         loaded = judge.load(home)
         return grading.grade(path, loaded, settings["seed"], own_sandbox(settings["sandbox"], loaded, []), student)
-
-

@@ -1,7 +1,7 @@
 """The visible checks of an assignment: what was expected, what came, a hint, and what to read.
 
-    expect.close(log_prob(x), [-1.2, -0.4], "log_prob at two points", "The factor |dz/dx| is missing or upside down.",
-        read="change_of_variables#One dimension: mass is kept, density is not")
+expect.close(log_prob(x), [-1.2, -0.4], "log_prob at two points", "The factor |dz/dx| is missing or upside down.",
+    read="change_of_variables#One dimension: mass is kept, density is not")
 """
 
 from __future__ import annotations

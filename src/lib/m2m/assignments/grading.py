@@ -29,8 +29,11 @@ def grade(path: Path | None, assignment: Assignment, seed: int, sandbox: Sandbox
     found = answers.pick(cells, assignment.skeletons, notes) if cells else {}
     filled = {name for name, cell in found.items() if not answers.is_empty(cell.source, assignment.skeletons[name])}
     inputs = {q.id: judge.draw(q, seed) for q in assignment.questions if isinstance(q, Question)}
-    requests = [request(q, found[q.id], cells, found, assignment, inputs[q.id])
-                for q in assignment.questions if isinstance(q, Question) and q.id in filled]
+    requests = [
+        request(q, found[q.id], cells, found, assignment, inputs[q.id])
+        for q in assignment.questions
+        if isinstance(q, Question) and q.id in filled
+    ]
     failed = ""
     try:
         records = sandbox.run(requests)
@@ -40,33 +43,60 @@ def grade(path: Path | None, assignment: Assignment, seed: int, sandbox: Sandbox
     questions = {}
     for question in assignment.questions:
         cell, record = found.get(question.id) if question.id in filled else None, records.get(question.id)
-        questions[question.id] = written(question, cell) if isinstance(question, Written) else \
-            marked(question, cell, record, inputs[question.id])
+        questions[question.id] = (
+            written(question, cell)
+            if isinstance(question, Written)
+            else marked(question, cell, record, inputs[question.id])
+        )
     return {
-        "student": student, "file": path.name if path else "", "sha256": fingerprint(path), "assignment": assignment.name,
-        "digest": assignment.digest, "seed": seed, "sandbox": sandbox.kind, "failed": failed,
-        "score": round(sum(one["points"] for one in questions.values()), 2), "max": assignment.points, "questions": questions,
-        "notes": notes, "versions": versions(), "seconds": round(time.monotonic() - start, 2),
+        "student": student,
+        "file": path.name if path else "",
+        "sha256": fingerprint(path),
+        "assignment": assignment.name,
+        "digest": assignment.digest,
+        "seed": seed,
+        "sandbox": sandbox.kind,
+        "failed": failed,
+        "score": round(sum(one["points"] for one in questions.values()), 2),
+        "max": assignment.points,
+        "questions": questions,
+        "notes": notes,
+        "versions": versions(),
+        "seconds": round(time.monotonic() - start, 2),
     }
 
 
-def request(question: Question, cell: Cell, cells: list[Cell], found: dict, assignment: Assignment, inputs: object) -> dict:
+def request(
+    question: Question, cell: Cell, cells: list[Cell], found: dict, assignment: Assignment, inputs: object
+) -> dict:
     """What the sandbox needs to know of one question: program, probe, inputs, time. Nothing of the check."""
     given = set().union(*(programs.names_of(source)[0] for source in assignment.given)) if assignment.given else set()
     chosen = {id(one) for one in found.values()}
-    candidates = [one for one in cells
-                  if id(one) in chosen or (one.kind == "code" and one.part == "") or one is cell]
+    candidates = [one for one in cells if id(one) in chosen or (one.kind == "code" and one.part == "") or one is cell]
     program = [["given", source] for source in assignment.given]
     for one in programs.needed(cell, candidates, given):
         program.append([one.question or "another cell", one.source])
-    return {"id": question.id, "program": program, "probe": judge.probe_source(question), "inputs": inputs,
-            "seconds": question.seconds}
+    return {
+        "id": question.id,
+        "program": program,
+        "probe": judge.probe_source(question),
+        "inputs": inputs,
+        "seconds": question.seconds,
+    }
 
 
 def marked(question: Question, cell: Cell | None, record: dict | None, inputs: object) -> dict:
     """The row of a question that the grader marks."""
-    row = {"points": 0.0, "max": question.points, "parts": [], "message": "", "seconds": 0.0, "output": "",
-           "answer": cell.source if cell else "", "figures": cell.figures if cell else []}
+    row = {
+        "points": 0.0,
+        "max": question.points,
+        "parts": [],
+        "message": "",
+        "seconds": 0.0,
+        "output": "",
+        "answer": cell.source if cell else "",
+        "figures": cell.figures if cell else [],
+    }
     if cell is None:
         return row | {"status": "empty", "message": "No answer."}
     if record is None:
@@ -86,9 +116,17 @@ def marked(question: Question, cell: Cell | None, record: dict | None, inputs: o
 def written(question: Written, cell: Cell | None) -> dict:
     """The row of a question that a person marks; its points come later."""
     empty = cell is None
-    return {"points": 0.0, "max": question.points, "parts": [], "seconds": 0.0, "output": "",
-            "status": "empty" if empty else "by hand", "message": "No answer." if empty else "Marked by a person.",
-            "answer": cell.source if cell else "", "figures": []}
+    return {
+        "points": 0.0,
+        "max": question.points,
+        "parts": [],
+        "seconds": 0.0,
+        "output": "",
+        "status": "empty" if empty else "by hand",
+        "message": "No answer." if empty else "Marked by a person.",
+        "answer": cell.source if cell else "",
+        "figures": [],
+    }
 
 
 def ended(record: dict, question: Question) -> str:
@@ -96,15 +134,24 @@ def ended(record: dict, question: Question) -> str:
     if record["status"] == "answered":
         return ""
     if record["status"] == "time":
-        return f"Not finished after {question.seconds:g} seconds."
+        return f"Not finished: {question.seconds:g} seconds of work were allowed, and it waited for something."
     if record["status"] == "killed":
-        name = signal.Signals(record["signal"]).name if record["signal"] in {s.value for s in signal.Signals} else "a signal"
-        reason = {"SIGXCPU": ": too much processor time", "SIGXFSZ": ": it wrote too large a file",
-                  "SIGSEGV": ": a crash outside Python"}.get(name, "")
+        name = (
+            signal.Signals(record["signal"]).name
+            if record["signal"] in {s.value for s in signal.Signals}
+            else "a signal"
+        )
+        reason = {
+            "SIGXCPU": f": more than {question.seconds:g} seconds of work",
+            "SIGXFSZ": ": it wrote too large a file",
+            "SIGSEGV": ": a crash outside Python",
+        }.get(name, "")
         return f"The program was ended by {name}{reason}."
-    return {"too long": "The answer was far longer than what was asked for.",
-            "silent": "The program ended without an answer (it may have called exit).",
-            "lost": "The program took down what ran it."}.get(record["status"], "No answer arrived.")
+    return {
+        "too long": "The answer was far longer than what was asked for.",
+        "silent": "The program ended without an answer (it may have called exit).",
+        "lost": "The program took down what ran it.",
+    }.get(record["status"], "No answer arrived.")
 
 
 def value_of(text: str) -> tuple[object, str]:

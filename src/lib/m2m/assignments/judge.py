@@ -1,12 +1,13 @@
 """What a `judge.py` is written with: questions, their parts, and the conversion of a student's answer to numbers.
 
-A question has three functions. `inputs(rng)` draws hidden inputs, in the grader. `probe(answer, inputs)` asks the student's
-code, in the sandbox; only its own source text goes there, so it imports what it needs. `check(inputs, output)` compares the
-output with the grader's own calculation and yields `part(...)`s.
+A question has three functions. `inputs(rng)` draws hidden inputs, in the grader. `probe(answer, inputs)` asks the
+student's code, in the sandbox; only its own source text goes there, so it imports what it needs. `check(inputs,
+output)` compares the output with the grader's own calculation and yields `part(...)`s.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import inspect
@@ -37,7 +38,8 @@ def nothing(rng: numpy.random.Generator) -> None:
 
 @dataclass(frozen=True)
 class Question:
-    """A question that the grader marks. `seconds` is wall time for all that it runs; `read` names a section of the book."""
+    """A question that the grader marks. `seconds` is processor time for all that it runs; `read` names a section of the
+    book."""
 
     id: str
     title: str
@@ -66,8 +68,8 @@ class Written:
 def part(points: float, passed: object, what: str, hint: str = "") -> dict:
     """One mark: `what` was looked at, and a hint for those who did not pass.
 
-    `passed` is True, False, a share between 0 and 1, or a function that returns one of these; a function may meet an answer
-    without the form that was asked for, and then this part alone is lost.
+    `passed` is True, False, a share between 0 and 1, or a function that returns one of these; a function may meet an
+    answer without the form that was asked for, and then this part alone is lost.
     """
     try:
         share = float(passed() if callable(passed) else passed)
@@ -77,12 +79,14 @@ def part(points: float, passed: object, what: str, hint: str = "") -> dict:
     return {"points": round(points * share, 2), "max": points, "what": what, "hint": "" if share == 1 else hint}
 
 
-def numbers(output: object, shape: tuple[int, ...] = ()) -> numpy.ndarray:
-    """The output as float64 of exactly this shape.
+def numbers(output: object, shape: tuple[int, ...] = (), name: str | None = None) -> numpy.ndarray:
+    """The output, or its entry of this name, as float64 of exactly this shape.
 
     Raises:
         Malformed: it is something else.
     """
+    if name is not None:
+        output = entry(output, name)
     expected = f"numbers of shape {shape}" if shape else "one number"
     try:
         array = numpy.asarray(output, dtype=numpy.float64)
@@ -156,21 +160,33 @@ def load(folder: Path | str) -> Assignment:
     ids = [question.id for question in module.QUESTIONS]
     in_master = [cell.question for cell in cells if cell.part == "answer"]
     if sorted(ids) != sorted(set(in_master)) or len(ids) != len(in_master):
-        raise ValueError(f"{folder}: got questions {ids} in judge.py and {in_master} in master.ipynb, expected each once in both")
+        raise ValueError(
+            f"{folder}: got questions {ids} in judge.py and {in_master} in master.ipynb, expected each once in both"
+        )
     given = tuple(cell.source for cell in cells if cell.part == "given" and cell.kind == "code")
     skeletons = {cell.question: answers.skeleton(cell.source) for cell in cells if cell.part == "answer"}
     content = b"".join((folder / name).read_bytes() for name in ("master.ipynb", "judge.py"))
-    return Assignment(folder.name, folder, module.TITLE, tuple(module.QUESTIONS), given, skeletons,
-                      f"{programs.imports_of(list(given))}\n{WARM_UP}", hashlib.sha256(content).hexdigest()[:16])
+    return Assignment(
+        folder.name,
+        folder,
+        module.TITLE,
+        tuple(module.QUESTIONS),
+        given,
+        skeletons,
+        f"{programs.imports_of(list(given))}\n{WARM_UP}",
+        hashlib.sha256(content).hexdigest()[:16],
+    )
 
 
+@functools.cache
 def probe_source(question: Question) -> str:
     """The text of the probe alone, which is all of a judge that enters the sandbox."""
     return textwrap.dedent(inspect.getsource(question.probe))
 
 
+@functools.lru_cache(maxsize=256)
 def draw(question: Question, seed: int) -> object:
-    """The hidden inputs of a question for a seed, as JSON has them."""
+    """The hidden inputs of a question for a seed, as JSON has them; the same for a whole class, so drawn once."""
     rng = numpy.random.default_rng([seed, zlib.crc32(question.id.encode())])
     return json.loads(json.dumps(question.inputs(rng)))
 
@@ -192,4 +208,3 @@ def marks(question: Question, inputs: object, output: object) -> tuple[list[dict
     if sum(one["max"] for one in parts) > question.points + 1e-9:
         raise ValueError(f"{question.id}: its parts have more than its {question.points} points")
     return parts, stopped
-

@@ -19,7 +19,7 @@ def harmless(text: str) -> str:
 
 
 def write_table(out: Path, assignment: Assignment, path: Path) -> int:
-    """Write a row for each criterion of each written answer, with the marks given so far; returns the number of rows."""
+    """Write a row per criterion of each written answer, with the marks given so far; returns the number of rows."""
     known, rows = stored(out), []
     for result in classes.results(out):
         for question in assignment.questions:
@@ -29,8 +29,17 @@ def write_table(out: Path, assignment: Assignment, path: Path) -> int:
             marks = known.get(result["student"], {}).get(question.id, {})
             for criterion, most in question.rubric.items():
                 mark = marks.get(criterion, {})
-                rows.append((harmless(result["student"]), question.id, criterion, most, mark.get("points", ""),
-                             mark.get("comment", ""), harmless(row["answer"])))
+                rows.append(
+                    (
+                        harmless(result["student"]),
+                        question.id,
+                        criterion,
+                        most,
+                        mark.get("points", ""),
+                        mark.get("comment", ""),
+                        harmless(row["answer"]),
+                    )
+                )
     with Path(path).open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([COLUMNS, *rows])
     return len(rows)
@@ -56,8 +65,14 @@ def read_table(out: Path, assignment: Assignment, path: Path) -> int:
         rubric = {question.id: question.rubric for question in assignment.questions if isinstance(question, Written)}
         most = rubric.get(row["question"], {}).get(row["criterion"])
         if student is None or most is None:
-            raise ValueError(f"{path}, line {number}: {row['student']!r}, {row['question']!r}, {row['criterion']!r} is not known")
-        mark = {"points": points_of(row["points"], most, f"{path}, line {number}"), "max": most, "comment": row["comment"] or ""}
+            raise ValueError(
+                f"{path}, line {number}: {row['student']!r}, {row['question']!r}, {row['criterion']!r} is not known"
+            )
+        mark = {
+            "points": points_of(row["points"], most, f"{path}, line {number}"),
+            "max": most,
+            "comment": row["comment"] or "",
+        }
         known.setdefault(student, {}).setdefault(row["question"], {})[row["criterion"]] = mark
         count += 1
     classes.write_json(Path(out) / "manual.json", known)
@@ -91,8 +106,16 @@ def complete_results(out: Path, assignment: Assignment) -> list[dict]:
             if row is None or not isinstance(question, Written) or row["status"] != "by hand":
                 continue
             marks = known.get(result["student"], {}).get(question.id, {})
-            row["parts"] = [{"what": criterion, "max": most, "points": marks[criterion]["points"], "hint": marks[criterion]["comment"]}
-                            for criterion, most in question.rubric.items() if criterion in marks]
+            row["parts"] = [
+                {
+                    "what": criterion,
+                    "max": most,
+                    "points": marks[criterion]["points"],
+                    "hint": marks[criterion]["comment"],
+                }
+                for criterion, most in question.rubric.items()
+                if criterion in marks
+            ]
             row["points"] = round(sum((part["points"] for part in row["parts"]), 0.0), 2)
             result["open"] += len(question.rubric) - len(row["parts"])
         result["score"] = round(sum(row["points"] for row in result["questions"].values()), 2)

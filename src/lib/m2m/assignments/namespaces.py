@@ -1,4 +1,5 @@
-"""Linux namespaces: a process that sees a few read-only folders, an empty working folder, and nothing else of the machine.
+"""Linux namespaces: a process that sees a few read-only folders, an empty working folder, and nothing else of the
+machine.
 
 The steps are those of unshare(1), made by system calls, because the process must be forked from one that has already
 imported torch, and not started anew.
@@ -14,7 +15,9 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-NEW_EVERYTHING = 0x10000000 | 0x00020000 | 0x20000000 | 0x40000000 | 0x08000000 | 0x04000000  # user, mount, pid, net, ipc, uts
+NEW_EVERYTHING = (
+    0x10000000 | 0x00020000 | 0x20000000 | 0x40000000 | 0x08000000 | 0x04000000
+)  # user, mount, pid, net, ipc, uts
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
 MNT_DETACH, MOUNT_SETATTR, AT_RECURSIVE, READ_ONLY_NOSUID_NODEV = 2, 442, 0x8000, 1 | 2 | 4
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 36, 38

@@ -1,29 +1,31 @@
 """The program of one answer: our imports, the answer's own cell, and what it uses from the student's other cells.
 
-A student's notebook is one long program, and answers use functions of earlier ones. Each question is graded in a process of
-its own, so this finds the cells that define the names which an answer uses, theirs in turn, and puts them in order.
+A student's notebook is one long program, and answers use functions of earlier ones. Each question is graded in a
+process of its own, so this finds the cells that define the names which an answer uses, theirs in turn, and puts them in
+order.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
+import functools
 
-from m2m.assignments.answers import Cell
-from m2m.assignments.child import without_magics
+from m2m.assignments.answers import Cell, without_magics
 
 
-def names_of(source: str) -> tuple[set[str], set[str]]:
+@functools.lru_cache(maxsize=1024)
+def names_of(source: str) -> tuple[frozenset[str], frozenset[str]]:
     """Names that a cell defines at its top level, and names that it reads anywhere; both empty if it is no Python."""
     try:
         tree = ast.parse(without_magics(source))
         read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set(), set()
+        return frozenset(), frozenset()
     defined: set[str] = set()
     for statement in tree.body:
         defined |= _defined(statement)
-    return defined, read
+    return frozenset(defined), frozenset(read)
 
 
 def _defined(statement: ast.stmt) -> set[str]:
@@ -69,6 +71,9 @@ def imports_of(sources: list[str]) -> str:
     """The import statements of cells: what a fork server can execute ahead of time."""
     found = []
     for source in sources:
-        found += [ast.unparse(node) for node in ast.parse(without_magics(source)).body
-                  if isinstance(node, ast.Import | ast.ImportFrom)]
+        found += [
+            ast.unparse(node)
+            for node in ast.parse(without_magics(source)).body
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
     return "\n".join(found)

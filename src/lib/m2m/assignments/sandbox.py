@@ -1,7 +1,8 @@
 """The grader's side of the sandbox: choose a kind, start its fork server, send a submission, receive the answers.
 
 - namespace: Linux namespaces, no network, no file but Python's own and an empty folder.
-- container: the same in a container of docker or podman, a fresh one for each submission; slower by the import of torch.
+- container: the same in a container of docker or podman, a fresh one for each submission; slower by the import of
+  torch.
 - process: limits only. The student's code sees every file that the grading user sees.
 """
 
@@ -15,19 +16,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import m2m
-from m2m.assignments import server
+from m2m.assignments import containers, frames
 
 KINDS = ("auto", "namespace", "container", "process")
 MEGABYTES, PROCESSES = 1500, 24
 START_SECONDS, SLACK_SECONDS = 180, 20
-IMAGE = "m2m-empty"
-WARNING = ("Sandbox 'process': limits only. Submissions can read and change the files of the user who grades,"
-           " and reach the network. Use it for submissions that you trust, or on a machine that holds nothing else.")
+WARNING = (
+    "Sandbox 'process': limits only. Submissions can read and change the files of the user who grades,"
+    " and reach the network. Use it for submissions that you trust, or on a machine that holds nothing else."
+)
 
 
 class SandboxError(RuntimeError):
@@ -41,11 +42,16 @@ class Sandbox:
         kind: "namespace", "container" or "process".
         preload: import statements to be executed once, before the first submission.
         hidden: paths that a submission must not see; a ValueError if the sandbox would show them.
+
+    Raises:
+        SandboxError: this is not Linux.
     """
 
     def __init__(self, kind: str, preload: str = "", hidden: Sequence[Path] = ()):
         if kind not in KINDS[1:]:
             raise ValueError(f"sandbox: got {kind!r}, expected one of {', '.join(KINDS[1:])}")
+        if sys.platform != "linux":
+            raise SandboxError(f"sandboxes need Linux, this is {sys.platform}; on Windows it runs in WSL")
         self.kind, self.preload, self.hidden = kind, preload, [Path(path).resolve() for path in hidden]
         self.root = Path(tempfile.mkdtemp(prefix="m2m-sandbox-"))
         self.root.chmod(0o711)
@@ -83,8 +89,8 @@ class Sandbox:
         limits = iter([question["seconds"] for question in request["questions"]] + [0, 0])
         try:
             os.write(self.process.stdin.fileno(), b"g")
-            server.write_frame(self.process.stdin.fileno(), request)
-            while not (frame := self._read(next(limits, 0) + SLACK_SECONDS)).get("end"):
+            frames.write_frame(self.process.stdin.fileno(), request)
+            while not (frame := self._read(frames.PATIENCE * next(limits, 0) + SLACK_SECONDS)).get("end"):
                 if "failed" in frame:
                     raise SandboxError(frame["failed"])
                 if "over" in frame:
@@ -101,17 +107,34 @@ class Sandbox:
 
     def _read(self, seconds: float) -> dict:
         output = self.process.stdout.fileno()
-        if not select.select([output], [], [], seconds)[0] or (frame := server.read_frame(output)) is None:
+        if not select.select([output], [], [], seconds)[0] or (frame := frames.read_frame(output)) is None:
             raise EOFError
         return frame
 
-    def _start(self) -> None:
-        settings = {"mode": "namespace" if self.kind == "namespace" else "process", "preload": self.preload,
-                    "root": "/sandbox" if self.kind == "container" else str(self.root)}
+    def _command(self) -> list[str]:
+        settings = {
+            "mode": "namespace" if self.kind == "namespace" else "process",
+            "preload": self.preload,
+            "root": "/sandbox" if self.kind == "container" else str(self.root),
+        }
         python = [sys.executable, "-P", "-m", "m2m.assignments.server", json.dumps(settings)]
-        command = container_command(python) if self.kind == "container" else python
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, cwd="/",
-                                        env=environment(self.kind), start_new_session=True)
+        if self.kind != "container":
+            return python
+        try:
+            return containers.command(python, environment("namespace"), library())
+        except OSError as error:
+            raise SandboxError(str(error)) from error
+
+    def _start(self) -> None:
+        self.process = subprocess.Popen(
+            self._command(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            cwd="/",
+            env=environment(self.kind),
+            start_new_session=True,
+        )
         try:
             visible = self._read(START_SECONDS)["visible"]
         except (EOFError, OSError, ValueError, KeyError) as error:
@@ -145,49 +168,28 @@ def library() -> str:
 
 def environment(kind: str) -> dict[str, str]:
     """All that a submission sees of the grader's environment variables, and what keeps one process on one core."""
-    threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
-                                      "M2M_THREADS")}
-    names = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/sandbox", "USER": "student", "LANG": "C.UTF-8",
-             "PYTHONPATH": library(), "PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "agg", "MPLCONFIGDIR": "/tmp",
-             "NUMBA_CACHE_DIR": "/tmp", "TQDM_DISABLE": "1", "M2M_SCALE": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    threads = {
+        name: "1"
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "M2M_THREADS")
+    }
+    names = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": "/sandbox",
+        "USER": "student",
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": library(),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "MPLBACKEND": "agg",
+        "MPLCONFIGDIR": "/tmp",
+        "NUMBA_CACHE_DIR": "/tmp",
+        "TQDM_DISABLE": "1",
+        "M2M_SCALE": "cpu",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
     engine = {key: value for key, value in os.environ.items() if key.startswith(("DOCKER_", "XDG_", "CONTAINER"))}
     if kind == "container":
         engine |= {"PATH": os.environ.get("PATH", names["PATH"]), "HOME": os.environ.get("HOME", "/")}
     return names | threads | (engine if kind == "container" else {})
-
-
-# Containers
-
-
-def engine() -> str | None:
-    """docker or podman, if one is installed and answers."""
-    for name in ("podman", "docker"):
-        path = shutil.which(name)
-        if path and subprocess.run([path, "info"], capture_output=True, timeout=60).returncode == 0:
-            return path
-    return None
-
-
-def container_command(python: list[str]) -> list[str]:
-    """The command in a container of an empty image: the machine's own system and Python folders, read-only.
-
-    Raises:
-        SandboxError: there is no engine, or it cannot make the image.
-    """
-    path = engine()
-    if path is None:
-        raise SandboxError("no docker or podman that answers")
-    if subprocess.run([path, "image", "inspect", IMAGE], capture_output=True).returncode:
-        empty = bytes(10240)  # an archive without a file
-        made = subprocess.run([path, "import", "-", IMAGE], input=empty, capture_output=True, text=False)
-        if made.returncode:
-            raise SandboxError(made.stderr.decode("utf-8", "replace"))
-    variables = [part for key, value in environment("namespace").items() for part in ("--env", f"{key}={value}")]
-    wanted = {sys.prefix, sys.base_prefix, library(), "/usr", "/bin", "/lib", "/lib64"}
-    mounts = [part for folder in sorted(filter(os.path.exists, wanted)) for part in ("--volume", f"{folder}:{folder}:ro")]
-    return [path, "run", "--rm", "--interactive", "--network=none", "--read-only", "--cap-drop=ALL",
-            "--security-opt=no-new-privileges", "--pids-limit=64", "--memory=4g", "--user=65534:65534", "--workdir=/sandbox",
-            "--tmpfs=/sandbox:rw,size=64m,mode=1777", "--tmpfs=/tmp:rw,size=64m,mode=1777", *variables, *mounts, IMAGE, *python]
 
 
 # Which one
@@ -195,14 +197,23 @@ def container_command(python: list[str]) -> list[str]:
 
 def works(kind: str) -> str:
     """An empty text if a sandbox of this kind runs a program here, else the reason why not."""
-    question = {"id": "try", "program": [["try", "value = 6 * 7"]], "probe": "def probe(answer, _): return answer.value",
-                "inputs": None, "seconds": 20}
+    question = {
+        "id": "try",
+        "program": [["try", "value = 6 * 7"]],
+        "probe": "def probe(answer, _): return answer.value",
+        "inputs": None,
+        "seconds": 20,
+    }
     try:
         with Sandbox(kind) as sandbox:
             record = sandbox.run([question])["try"]
     except (SandboxError, OSError, subprocess.SubprocessError) as error:
         return str(error)
-    return "" if record["answer"] == '{"value": 42}' else f"a program ended as {record['status']!r}: {record['output'][-300:]}"
+    return (
+        ""
+        if record["answer"] == '{"value": 42}'
+        else f"a program ended as {record['status']!r}: {record['output'][-300:]}"
+    )
 
 
 def choose(kind: str = "auto") -> tuple[str, list[str]]:

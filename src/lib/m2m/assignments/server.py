@@ -1,12 +1,11 @@
 """The fork server: imports torch once, then forks a fresh sandboxed process for every submission.
 
-It never reads a submission, a judge or a result: the process that it forks reads the request, so nothing of one student is
-in the memory that the next one inherits.
+It never reads a submission, a judge or a result: the process that it forks reads the request, so nothing of one student
+is in the memory that the next one inherits.
 
     python -m m2m.assignments.server '{"mode": "namespace", "root": "/tmp/...", "preload": "import torch"}'
 
 Input: a byte b"g", then a frame with the request. Output: frames, one per question, and {"over": true} at the end.
-A frame is four bytes of length and JSON.
 """
 
 from __future__ import annotations
@@ -17,48 +16,13 @@ import os
 import resource
 import shutil
 import signal
-import struct
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from m2m.assignments import namespaces, supervisor
-
-LARGEST_FRAME = 50_000_000
-
-
-def read_frame(fd: int) -> dict | None:
-    """The next frame, None at the end of the stream.
-
-    Raises:
-        ValueError: the length is not one of ours.
-    """
-    head = read_exactly(fd, 4)
-    if head is None:
-        return None
-    (length,) = struct.unpack("!I", head)
-    if length > LARGEST_FRAME:
-        raise ValueError(f"frame: got {length} bytes, expected at most {LARGEST_FRAME}")
-    body = read_exactly(fd, length)
-    return None if body is None else json.loads(body)
-
-
-def read_exactly(fd: int, length: int) -> bytes | None:
-    parts = bytearray()
-    while len(parts) < length:
-        piece = os.read(fd, length - len(parts))
-        if not piece:
-            return None
-        parts += piece
-    return bytes(parts)
-
-
-def write_frame(fd: int, content: dict) -> None:
-    body = json.dumps(content).encode()
-    body = struct.pack("!I", len(body)) + body
-    while body:
-        body = body[os.write(fd, body) :]
+from m2m.assignments.frames import read_frame, write_frame
 
 
 def folders_on_path() -> list[str]:

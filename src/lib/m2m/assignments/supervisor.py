@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from m2m.assignments import child
+from m2m.assignments import child, frames
 
 ANSWER_BYTES, OUTPUT_BYTES = 1_000_000, 20_000
 
@@ -41,15 +41,18 @@ def run(request: dict, question: dict, alone: bool) -> dict:
         finally:
             os._exit(70)
     os.close(answer_in), os.close(output_in)
-    ended, texts = collect(pid, {answer_out: ANSWER_BYTES, output_out: OUTPUT_BYTES}, start + question["seconds"])
+    ended, texts = collect(pid, {answer_out: ANSWER_BYTES, output_out: OUTPUT_BYTES}, start + frames.PATIENCE * question["seconds"])
     if ended:
         _, status = os.waitpid(pid, 0)
     kill_all(pid, alone)
     for pipe in (answer_out, output_out):
         os.close(pipe)
     (answer, too_long), (output, cut) = texts
-    record = {"id": question["id"], "seconds": round(time.monotonic() - start, 3),
-              "output": output.decode("utf-8", "replace") + (" [cut here]" if cut else "")}
+    record = {
+        "id": question["id"],
+        "seconds": round(time.monotonic() - start, 3),
+        "output": output.decode("utf-8", "replace") + (" [cut here]" if cut else ""),
+    }
     if not ended:
         return record | {"status": "time", "answer": ""}
     if os.WIFSIGNALED(status):

@@ -1,4 +1,5 @@
-"""For students: is everything in the file that I am about to hand in, and do its visible checks pass from a fresh start?
+"""For students: is everything in the file that I am about to hand in, and do its visible checks pass from a fresh
+start?
 
     python -m m2m.assignments validate flows.ipynb
 
@@ -66,9 +67,19 @@ def visible_checks(cells: list[Cell], found: dict[str, Cell], box: sandbox.Sandb
     for check in cells:
         if check.part == "check" and check.question in found:
             program = [["given", source] for source in given]
-            program += [[one.question or "another cell", one.source] for one in programs.needed(found[check.question], others, known)]
-            requests.append({"id": check.question, "program": [*program, ["check", check.source]], "probe": "", "inputs": None,
-                             "seconds": SECONDS})
+            program += [
+                [one.question or "another cell", one.source]
+                for one in programs.needed(found[check.question], others, known)
+            ]
+            requests.append(
+                {
+                    "id": check.question,
+                    "program": [*program, ["check", check.source]],
+                    "probe": "",
+                    "inputs": None,
+                    "seconds": SECONDS,
+                }
+            )
     return {name: _verdict(record) for name, record in box.run(requests).items()}
 
 
