@@ -171,7 +171,7 @@ def test_a_container_for_each_submission(engine):
         "--rm",
     ):
         assert wanted in calls[0]
-    mounts = [calls[0][k + 1] for k, part in enumerate(calls[0]) if part == "--volume"]
+    mounts = [part for part in calls[0] if part.startswith("--volume=")]
     assert mounts and all(mount.endswith(":ro") for mount in mounts)
     assert ["import", "-", containers.IMAGE] in engine()
 
