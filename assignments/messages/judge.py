@@ -57,7 +57,7 @@ def _mended(inputs, edges, batch):
 
 
 def mend_check(inputs, output):
-    right = lambda name, batch: lambda: close(numbers(entry(output, name), (len(batch), 3)), _mended(inputs, name, batch), 1e-8)
+    right = lambda name, batch: lambda: close(numbers(entry(output, name), (len(batch), 3)), _mended(inputs, name, batch), 1e-5)
     yield part(1, right("both", [0] * 8), "one graph, every edge in both directions",
                "m[i] = ... writes to a row once for each edge, and the last one stays. Add instead.")
     yield part(1, right("one way", [0] * 8), "one graph with edges in one direction",
@@ -162,8 +162,8 @@ def twins_check(inputs, output):
                "Connected, not isomorphic, and the same colours equally often: graphs where all nodes have equally many neighbours never split.")
     yield part(1.25, all(found[1:]), "pairs of 8 to 14 nodes", "Two rings with rungs, and one ring with its diameters: both have three neighbours a node.")
     values = [numbers(row, (3,)) if isinstance(row, list) else None for row in entry(output, "numbers")]
-    same = all(row is not None and abs(row[0] - row[1]) <= 1e-6 * (1 + abs(row[0])) for row in values)
-    apart = [same and bool(abs(row[0] - row[2]) > 1e-3 * (1 + abs(row[0]))) for row in values]
+    same = all(row is not None and abs(row[0] - row[1]) <= 1e-8 * (1 + abs(row[0])) for row in values)
+    apart = [same and bool(abs(row[0] - row[2]) > 1e-5 * (1 + abs(row[0]))) for row in values]
     yield part(0.5, apart[0], "a number that does not depend on the numbering, and tells prism and 3 x 3 bipartite graph apart",
                "Closed walks: powers of the adjacency matrix, their traces, eigenvalues.")
     yield part(0.5, all(apart), "the same for three pairs without triangles",
@@ -433,7 +433,7 @@ def egnn_probe(answer, inputs):
     nudged[1, 0] += 0.5
 
     def run(x):
-        return lambda: dict(zip("fx", answer.layer(*phi, f.clone(), x.clone(), edges)))
+        return lambda: dict(zip("fx", answer.moving_layer(*phi, f.clone(), x.clone(), edges)))
 
     return {"plain": run(x), "moved": run(x + tensor("shift")), "turned": run(x @ tensor("turn").T),
             "mirrored": run(x @ tensor("mirror").T), "nudged": run(nudged)}
