@@ -268,7 +268,7 @@ def _alike_within(pair, cutoff):
         return False
     a, b = (spatial.distance.cdist(shape, shape) for shape in (first, second))
     near = (a < cutoff) & ~numpy.eye(len(a), dtype=bool)
-    agree = (near == ((b < cutoff) & ~numpy.eye(len(a), dtype=bool))).all() and numpy.abs(a - b)[near].max(initial=0) < 1e-7
+    agree = (near == ((b < cutoff) & ~numpy.eye(len(a), dtype=bool))).all() and numpy.abs(a - b)[near].max(initial=0) < 1e-5
     connected = networkx.is_connected(networkx.from_numpy_array(near.astype(int)))
     return bool(agree and connected and numpy.abs(numpy.sort(a.ravel()) - numpy.sort(b.ravel())).max() > 0.05 * cutoff)
 
@@ -281,7 +281,7 @@ def shapes_check(inputs, output):
     def same(mirror):
         first, second, fits = _shape_pair(entry(output, "all"))
         distances = [numpy.sort(spatial.distance.pdist(shape)) for shape in (first, second)]
-        if not fits or distances[0][0] < 0.5 or numpy.abs(distances[0] - distances[1]).max() > 1e-7:
+        if not fits or distances[0][0] < 0.5 or numpy.abs(distances[0] - distances[1]).max() > 1e-5:
             return False
         return not _congruence(first, second)[mirror]
 
@@ -338,7 +338,8 @@ def cutoff_check(inputs, output):
         slope, value = numbers(entry(output, "slopes")[k], (1517,)), values(k)
         inside = numpy.r_[200:480, 520:980]
         by_hand = (value[inside + 1] - value[inside - 1]) / (2 * 0.001 * inputs["r"][k])
-        return close(slope[:1491][inside], by_hand, 0.02 / inputs["r"][k]) and close(slope[1000:1491], 0 * slope[1000:1491], 1e-9)
+        finite = bool(numpy.isfinite(slope).all())
+        return finite and close(slope[:1491][inside], by_hand, 0.02 / inputs["r"][k]) and close(slope[1000:1491], 0 * slope[1000:1491], 1e-9)
 
     yield part(0.5, lambda: all(marks(0)() and differentiates(k) for k in range(3)), "autograd finds the slope, and no NaN",
                "torch.where differentiates both branches: a branch that is infinite where it is not used gives NaN.")
@@ -638,7 +639,8 @@ def augment_check(inputs, output):
 # q12: training
 
 BODIES, TRAIN, TEST = 5, 300, 150
-FULL, NONE = 0.05, 0.5  # share of the error of the best straight line
+TIME, MOVES = 1.0, 100
+FULL, NONE = 0.03, 0.5  # share of the error of the best straight line
 
 
 def _start(rng, samples):
@@ -654,11 +656,11 @@ def _law(first):
 def _later(x, v, q, law):
     """Charges with a softened force and drag: positions after a time of 1."""
     strength, soft, drag = law
-    for _ in range(100):
-        r = x[:, None] - x[:, :, None]
-        size = -strength * q[:, None] * q[:, :, None] / ((r * r).sum(-1) + soft) ** 1.5
-        v = v + 0.01 * ((size[..., None] * r).sum(2) - drag * v)
-        x = x + 0.01 * v
+    for _ in range(MOVES):
+        away = x[:, None] - x[:, :, None]
+        size = -strength * q[:, None] * q[:, :, None] / ((away * away).sum(-1) + soft) ** 1.5
+        v = v + TIME / MOVES * ((size[..., None] * away).sum(2) - drag * v)
+        x = x + TIME / MOVES * v
     return x
 
 
@@ -706,7 +708,7 @@ QUESTIONS = [
     Question("q10", "Images of arrows", 3, arrows_probe, arrows_check, arrows_inputs, read=GROUPS + "Four rotations of one filter"),
     Question("q11", "Showing a symmetry, or building it in", 3, augment_probe, augment_check, augment_inputs,
              read=GROUPS + "Fourier over the group: steerable features"),
-    Question("q12", "Training", 5, train_probe, train_check, train_inputs, seconds=150, read=EGNN + "Models compared"),
+    Question("q12", "Training", 5, train_probe, train_check, train_inputs, seconds=200, read=EGNN + "Models compared"),
     Written("q13", "A force head", {
         "equivariance and a vanishing sum of forces do not make a field of forces a gradient": 1,
         "errors are measured frame by frame, work adds up along the path; a loop or a drift as the number to ask for": 1,

@@ -1,10 +1,9 @@
 # answer: q4
 # score: 1
-# The second largest eigenvalue with its sign, and the plain mean as the end of means.
+# The second largest eigenvalue with its sign, of S for both kinds, and the plain mean as the end of means.
 def rate(n, pairs, kind):
     S = _layer(n, pairs)[1]
-    values = torch.linalg.eigvalsh((S + torch.eye(n)) / 2 if kind == "other" else S)
-    return values[-2].item()
+    return torch.linalg.eigvalsh(S)[-2].item()
 
 
 def _layer(n, pairs):
