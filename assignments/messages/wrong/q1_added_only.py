@@ -1,0 +1,8 @@
+# answer: q1
+# score: 1
+# Adds the messages, and leaves the other two faults.
+def layer(f, edge_index, batch, W):
+    j, i = edge_index
+    m = torch.zeros_like(f).index_add(0, i, torch.tanh(f[j] @ W.T))
+    f = f + m / (1 + torch.bincount(i, minlength=len(f)))[:, None].sqrt()
+    return f - f.mean(0)
