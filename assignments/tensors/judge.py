@@ -91,7 +91,7 @@ def functions_check(inputs, output):
                    "In columns, after = D before. In rows it is the transpose of D, which is its inverse in an orthonormal basis only.")
     verdict = lambda: dict(zip(inputs["order"], numbers(entry(output, "closed"), (8,)).tolist()))
     yield part(1.5, lambda: [verdict()[k] for k in range(8)] == [1, 1, 1, 0, 0, 0, 0, 0], "3 sets that are closed, 5 that are not",
-               "Some are closed under turns about one axis. Try a rotation in general position, and compare what D makes of Y with what should come out.")
+               "Some are closed under turns about one axis: try a rotation in general position, at more points than functions.")
 
 
 # q3: what is in the box
@@ -125,7 +125,9 @@ def _degrees(factors):
     """{degree: how often} of a product."""
     found = collections.Counter({0: 1})
     for l2 in factors:
-        found = sum((collections.Counter({l: n for l in range(abs(l1 - l2), l1 + l2 + 1)}) for l1, n in found.items()), collections.Counter())
+        before, found = found, collections.Counter()
+        for l1, often in before.items():
+            found.update({l: often for l in range(abs(l1 - l2), l1 + l2 + 1)})
     return found
 
 
@@ -324,7 +326,7 @@ def faults_probe(answer, inputs):
 
 def faults_check(inputs, output):
     hints = {"rotation": "Use a rotation in general position: quarter turns about the axes leave many things as they are.",
-             "translation": "What comes out are arrows: when all points are moved, they stay as they are.",
+             "translation": "What comes out are arrows: when all points are moved, by different amounts along the axes, they stay.",
              "mirror": "Negate arrows and points going in, and expect the negative of what came out.",
              "deaf": "Move another point, or change its arrow, and look at a point that was left alone.",
              "coincident": "Put two points at one place. A finite value is not enough: ask for the gradient, too."}
@@ -338,7 +340,7 @@ def faults_check(inputs, output):
 
 def mended_inputs(rng):
     draw = lambda *shape: rng.normal(size=shape).tolist()
-    return {"s": draw(6, 3), "u": draw(6, 3, 3), "x": draw(6, 3), "R": _turns(rng, 1)[0].tolist(), "shift": (3 * rng.normal(size=3)).tolist(),
+    return {"s": draw(6, 3), "u": draw(6, 3, 3), "x": draw(6, 3), "R": _turns(rng, 1)[0].tolist(), "shift": draw(3),
             "decay": rng.uniform(0.3, 1, 3).tolist(), "bias": rng.uniform(0.2, 0.6, (3, 3)).tolist()}
 
 
@@ -555,17 +557,17 @@ def table_check(inputs, output):
 
 # q12: a law
 
-FULL, NONE = 0.05, 0.5
+FULL, NONE = 0.05, 0.3
 
 
 def _pulls(x, m, s, law):
-    r = x[:, None] - x[:, :, None]
-    d = numpy.linalg.norm(r, axis=-1) + numpy.eye(x.shape[1])
-    p, reach, wave, strength = law
-    phi, psi = d**-p * numpy.exp(-d / reach), strength * numpy.cos(wave * d) / d
-    unit = r / d[..., None]
+    towards = x[:, None] - x[:, :, None]
+    far = numpy.linalg.norm(towards, axis=-1) + numpy.eye(x.shape[1])
+    power, reach, wave, strength = law
+    phi, psi = far**-power * numpy.exp(-far / reach), strength * numpy.cos(wave * far) / far
+    unit = towards / far[..., None]
     central = (phi * m[:, None])[..., None] * unit
-    return (central + psi[..., None] * numpy.cross(numpy.broadcast_to(s[:, None], r.shape), unit)).sum(2)
+    return (central + psi[..., None] * numpy.cross(numpy.broadcast_to(s[:, None], unit.shape), unit)).sum(2)
 
 
 def _systems(rng, samples, n):
@@ -615,7 +617,8 @@ def law_check(inputs, output):
 
 QUESTIONS = [
     Question("q1", "Paths", 2, count_probe, count_check, count_inputs, read=TFN + "Which paths there are"),
-    Question("q2", "Functions that stay together", 3, functions_probe, functions_check, functions_inputs, read=SPHERICAL + "How to find D"),
+    Question("q2", "Functions that stay together", 3, functions_probe, functions_check, functions_inputs,
+             read=SPHERICAL + "How to find D"),
     Question("q3", "What is in the box", 3, content_probe, content_check, content_inputs, read=SPHERICAL + "Taken apart"),
     Question("q4", "Free numbers", 3, constraint_probe, constraint_check, constraint_inputs, seconds=20,
              read=SPHERICAL + "The kernel constraint"),
