@@ -87,11 +87,13 @@ def functions_check(inputs, output):
         M, R = numpy.array(inputs["mixing"][k]), inputs["R"][k]
         blocks = torch.block_diag(*[torch.tensor(_wigner(l, R)) for l in degrees]).numpy()
         wanted = M @ blocks @ numpy.linalg.inv(M)
-        yield part(0.75, lambda: close(numbers(entry(output, name), M.shape), wanted, 1e-8), f"the matrix of {len(M)} functions",
-                   "In columns, after = D before. In rows it is the transpose of D, which is its inverse in an orthonormal basis only.")
+        yield part(0.75, lambda: close(numbers(entry(output, name), M.shape), wanted, 1e-8),
+                   f"the matrix of {len(M)} functions",
+                   "In columns, after = D before. In rows it is the transpose of D, its inverse in an orthonormal basis only.")
     verdict = lambda: dict(zip(inputs["order"], numbers(entry(output, "closed"), (8,)).tolist()))
-    yield part(1.5, lambda: [verdict()[k] for k in range(8)] == [1, 1, 1, 0, 0, 0, 0, 0], "3 sets that are closed, 5 that are not",
-               "Some are closed under turns about one axis: try a rotation in general position, at more points than functions.")
+    yield part(1.5, lambda: [verdict()[k] for k in range(8)] == [1, 1, 1, 0, 0, 0, 0, 0],
+               "3 sets that are closed, 5 that are not",
+               "Some are closed under turns about one axis: turn about another one, and use more points than functions.")
 
 
 # q3: what is in the box
@@ -112,7 +114,8 @@ def content_probe(answer, inputs):
     def representation(name):
         M = torch.tensor(inputs["mixing"][name], dtype=torch.float64)
         box, back = inputs["boxes"][name], torch.linalg.inv(M)
-        return lambda R: M @ torch.block_diag(*[functools.reduce(torch.kron, [wigner_d(l, R) for l in part]) for part in box]) @ back
+        product = lambda degrees, R: functools.reduce(torch.kron, [wigner_d(l, R) for l in degrees])
+        return lambda R: M @ torch.block_diag(*[product(degrees, R) for degrees in box]) @ back
 
     def found(name):
         content = answer.content(representation(name))
@@ -138,7 +141,7 @@ def content_check(inputs, output):
         found = sum((_degrees(factors) for factors in inputs["boxes"][name]), collections.Counter())
         wanted = [found[l] for l in range(9)] + [len(found)]
         yield part(1, lambda: close(numbers(entry(output, name), (10,)), wanted, 0), what,
-                   "Eigenvalues of J^2 are l(l + 1), each 2l + 1 times for each time that l is in the box; zero is one of them.")
+                   "J^2 has the eigenvalue l(l + 1), 2l + 1 times for each time that l is in the box. Zero counts, too.")
 
 
 # q4: constraints
@@ -182,10 +185,13 @@ def constraint_check(inputs, output):
     fourfold = [sum((m - n) % 4 == 0 for m in range(-a, a + 1) for n in range(-b, b + 1)) for a, b in pairs]
     one = [[2 * min(a, b) + 1 for a, b in pairs], fourfold]
     cube = _group([numpy.array(R, dtype=float) for R in QUARTER_ABOUT.values()])
-    many = [[(2 * a + 1) * (2 * b + 1) for a, b in pairs], [_mean_trace(cube, a, b) for a, b in pairs], [int(a == b) for a, b in pairs]]
-    yield part(1, lambda: close(numbers(entry(output, "one"), (2, 4)), one, 0), "turns about one axis, by any angle and by quarters",
+    every, same = [(2 * a + 1) * (2 * b + 1) for a, b in pairs], [int(a == b) for a, b in pairs]
+    many = [every, [_mean_trace(cube, a, b) for a, b in pairs], same]
+    yield part(1, lambda: close(numbers(entry(output, "one"), (2, 4)), one, 0),
+               "turns about one axis, by any angle and by quarters",
                "Only the turns of the list count: a quarter turn allows more than all turns about its axis.")
-    yield part(1, lambda: close(numbers(entry(output, "many"), (3, 4)), many, 0), "no turn, the turns of a cube, all rotations",
+    yield part(1, lambda: close(numbers(entry(output, "many"), (3, 4)), many, 0),
+               "no turn, the turns of a cube, all rotations",
                "Stack the constraints of all turns below each other, and count what satisfies all of them.")
     for k, (name, l) in enumerate({"cube": 4, "tetrahedron": 3}.items()):
         yield part(0.5, lambda: numbers(entry(output, "solids"), (2,))[k] == l, f"the lowest degree in a {name}",
@@ -197,7 +203,8 @@ def constraint_check(inputs, output):
 def kinds_inputs(rng):
     every = [(l, p) for l in range(3) for p in (-1, 1)]
     pick = lambda: [every[k] for k in rng.choice(6, int(rng.integers(1, 4)), replace=False)]
-    layers = [[[(1, 1)], 1, 2], [[(0, -1)], 2, 3], *([pick(), int(rng.integers(1, 4)), int(rng.integers(1, 4))] for _ in range(6))]
+    limit = lambda: int(rng.integers(1, 4))
+    layers = [[[(1, 1)], 1, 2], [[(0, -1)], 2, 3], *([pick(), limit(), limit()] for _ in range(6))]
     until = [[kind, [(0, 1)], l_filter, 2] for kind in every for l_filter in (0, 1, 2)]
     until += [[(1, 1), [(0, 1)], 1, 1], [(0, -1), [(1, 1)], 1, 1], [(0, 1), [(2, 1)], 1, 2]]
     return {"layers": layers, "until": until}
@@ -205,13 +212,15 @@ def kinds_inputs(rng):
 
 def kinds_probe(answer, inputs):
     kinds = lambda rows: {(l, p) for l, p in rows}
-    made = lambda: [sorted([int(l), int(p)] for l, p in answer.after_layer(kinds(rows), *limits)) for rows, *limits in inputs["layers"]]
-    steps = lambda: [answer.layers_until(tuple(kind), kinds(rows), *limits) for kind, rows, *limits in inputs["until"]]
-    return {"made": made, "steps": steps}
+    made = lambda rows, *limits: sorted([int(l), int(p)] for l, p in answer.after_layer(kinds(rows), *limits))
+    steps = lambda kind, rows, *limits: answer.layers_until(tuple(kind), kinds(rows), *limits)
+    layers, until = inputs["layers"], inputs["until"]
+    return {"made": lambda: [made(*row) for row in layers], "steps": lambda: [steps(*row) for row in until]}
 
 
 def _made(kinds, l_filter, l_max):
-    return {(l, p * (-1) ** f) for f in range(l_filter + 1) for l1, p in kinds for l in range(l_max + 1) if abs(l1 - f) <= l <= l1 + f}
+    triples = ((l1, p, f, l) for l1, p in kinds for f in range(l_filter + 1) for l in range(l_max + 1))
+    return {(l, p * (-1) ** f) for l1, p, f, l in triples if abs(l1 - f) <= l <= l1 + f}
 
 
 def _steps(kind, kinds, l_filter, l_max):
@@ -238,7 +247,8 @@ def hand_inputs(rng):
     clouds = rng.normal(size=(8, 7, 3))
     R, shift, order = _turns(rng, 8), rng.normal(0, 2, (8, 1, 3)), rng.permutation(7)
     turned = clouds @ R.transpose(0, 2, 1) + shift
-    return {"clouds": clouds.tolist(), "mirrored": (-clouds).tolist(), "turned": turned.tolist(), "listed": clouds[:, order].tolist()}
+    made = {"clouds": clouds, "mirrored": -clouds, "turned": turned, "listed": clouds[:, order]}
+    return {name: values.tolist() for name, values in made.items()}
 
 
 def hand_probe(answer, inputs):
@@ -249,7 +259,8 @@ def hand_probe(answer, inputs):
 
 
 def hand_check(inputs, output):
-    usual, mirrored, turned, listed = (numbers(entry(output, name), (8,)) for name in ("clouds", "mirrored", "turned", "listed"))
+    names = ("clouds", "mirrored", "turned", "listed")
+    usual, mirrored, turned, listed = (numbers(entry(output, name), (8,)) for name in names)
     size = numpy.abs(usual)
     odd = bool((size > 1e-9 * size.max()).all()) and size.max() > 0 and close(mirrored, -usual, 1e-6 * size.max())
     yield part(1, odd, "not zero, and the other sign in a mirror", "Three arrows make a triple product.")
@@ -265,7 +276,8 @@ def hand_check(inputs, output):
 WORDS = ("rotation", "translation", "mirror", "deaf", "coincident")
 LAYERS = {
     "mean": [], "gauss": [], "centred": [], "softmax": [], "cross": ["mirror"], "position": ["translation"],
-    "component": ["rotation", "mirror"], "bias": ["rotation", "mirror"], "cubic": ["rotation"], "own mean": ["rotation", "translation"],
+    "component": ["rotation", "mirror"], "bias": ["rotation", "mirror"], "cubic": ["rotation"],
+    "own mean": ["rotation", "translation"],
     "alone": ["deaf"], "own place": ["translation", "deaf"], "unit": ["coincident"], "hidden": ["coincident"],
     "cross and unit": ["mirror", "coincident"],
 }
@@ -326,7 +338,7 @@ def faults_probe(answer, inputs):
 
 def faults_check(inputs, output):
     hints = {"rotation": "Use a rotation in general position: quarter turns about the axes leave many things as they are.",
-             "translation": "What comes out are arrows: when all points are moved, by different amounts along the axes, they stay.",
+             "translation": "Arrows that come out stay when all points are moved, by different amounts along the axes.",
              "mirror": "Negate arrows and points going in, and expect the negative of what came out.",
              "deaf": "Move another point, or change its arrow, and look at a point that was left alone.",
              "coincident": "Put two points at one place. A finite value is not enough: ask for the gradient, too."}
@@ -369,9 +381,9 @@ def mended_probe(answer, inputs):
         (slope,) = torch.autograd.grad((numbers * s).sum() + (arrows * u.flip(0)).sum(), same)
         return [numbers.tolist(), arrows.tolist(), slope.tolist()]
 
-    return {"usual": run, "turned": lambda: run(u=u @ R.T, x=x @ R.T), "moved": lambda: run(x=x + shift), "coincident": coincident,
-            "other number": lambda: run(s=changed(s, 5)), "other arrow": lambda: run(u=changed(u, 5)), "double": lambda: run(u=2 * u),
-            "half": lambda: run(u=0.5 * u)}
+    return {"usual": run, "turned": lambda: run(u=u @ R.T, x=x @ R.T), "moved": lambda: run(x=x + shift),
+            "other number": lambda: run(s=changed(s, 5)), "other arrow": lambda: run(u=changed(u, 5)),
+            "double": lambda: run(u=2 * u), "half": lambda: run(u=0.5 * u), "coincident": coincident}
 
 
 def mended_check(inputs, output):
@@ -411,7 +423,7 @@ def mended_check(inputs, output):
                "Components must not be bent one by one, and no fixed arrow may be added.")
     yield part(0.75, lambda: done and stays(), "unchanged when everything is moved", "Positions come in as differences only.")
     yield part(0.75, lambda: done and harmless(), "two points at one place: values and gradients are finite, and not huge",
-               "Replace the distance by 1 where it is zero, before the root and before the division; then set the direction to 0.")
+               "Replace the distance by 1 where it is zero, before root and division; then set the direction to 0.")
 
 
 # q9: attention that can count
@@ -426,7 +438,8 @@ def silence_inputs(rng):
 def silence_probe(answer, inputs):
     import torch
 
-    read = lambda name, factor=1.0: {int(l): factor * torch.tensor(value, dtype=torch.float64) for l, value in inputs[name].items()}
+    tensor = lambda value: torch.tensor(value, dtype=torch.float64)
+    read = lambda name, factor=1.0: {int(l): factor * tensor(value) for l, value in inputs[name].items()}
     receiver = torch.tensor(inputs["receiver"])
 
     def run(factor):
@@ -493,10 +506,11 @@ def example_check(inputs, output):
 
     def also_degree_two():
         n, u, n2, u2 = read()
-        return refutes() and close(((u * n).sum(1, keepdims=True) * n).sum(0), ((u2 * n2).sum(1, keepdims=True) * n2).sum(0), 1e-6)
+        sums = [((a * b).sum(1, keepdims=True) * b).sum(0) for a, b in ((u, n), (u2, n2))]
+        return refutes() and close(*sums, 1e-6)
 
     yield part(2, refutes, "unit vectors, directions 30 degrees apart, four equal sums, and unequal sums of squares",
-               "Let two senders on opposite sides both point outwards, and two others both inwards. Then let all point across.")
+               "Let two senders on opposite sides point outwards, two others inwards. Then let all point across.")
     yield part(1, also_degree_two, "the sums with filters of degree 2 are equal as well",
                "u . n and n must both change their signs from a sender to its partner, or neither cancel.")
 
@@ -552,7 +566,8 @@ def table_check(inputs, output):
         falls = (small[:, 0] / small[:, 1] - large[:, 0] / large[:, 1] > 0.05).all()
         return bool(whole_numbers and sound and falls and _accuracy(large) - _accuracy(small) > 0.1)
 
-    yield part(1, refutes, "a total that rises while every class falls", "Give the second table many more atoms of the easiest class.")
+    yield part(1, refutes, "a total that rises while every class falls",
+               "Give the second table many more atoms of the easiest class.")
 
 
 # q12: a law
