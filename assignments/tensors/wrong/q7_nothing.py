@@ -1,0 +1,5 @@
+# answer: q7
+# score: 0
+# Finds no fault with anything.
+def faults(layer):
+    return set()
