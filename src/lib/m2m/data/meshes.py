@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy
@@ -114,7 +115,7 @@ def rod(start: Vector, end: Vector, radius: float, end_radius: float | None = No
 
 def tube(path: Sequence[Vector], radius: float, *, sides: int = 8) -> Mesh:
     """Bars along a path of points (n, 3)."""
-    return join([rod(a, b, radius, sides=sides) for a, b in zip(path[:-1], path[1:], strict=True)])
+    return join([rod(a, b, radius, sides=sides) for a, b in pairwise(path)])
 
 
 # --- Points ---------------------------------------------------------------------------------------------------------------

@@ -47,11 +47,11 @@ class Wing(NamedTuple):
         chord = self.chord + (self.tip - self.chord) * fraction
         return self.root + numpy.array([self.span, self.rise, self.back]) * fraction + [0, 0, along * chord]
 
-    def mesh(self, thick: float = 0.12) -> Mesh:
-        """Its skin, with a profile that is round in front and sharp behind."""
+    def mesh(self, thick: float = 0.12, below: float = 0.5) -> Mesh:
+        """Its skin: round in front, sharp behind, `below` times as thick below as above."""
         t = numpy.linspace(0, 1, 9)
         upper = 2 * thick * numpy.sqrt(t) * (1 - t)
-        t, y = numpy.concatenate([t, t[-2:0:-1]]), numpy.concatenate([upper, -0.5 * upper[-2:0:-1]])
+        t, y = numpy.concatenate([t, t[-2:0:-1]]), numpy.concatenate([upper, -below * upper[-2:0:-1]])
         profile = numpy.stack([numpy.zeros_like(t), y, t], 1)
         return loft([self.at(0) + self.chord * profile, self.at(1) + self.tip * profile])
 
@@ -107,7 +107,7 @@ def tail(random: Random, kind: str, radius: float) -> list[Mesh]:
     u = random.uniform
     style = "fin" if kind == "delta" else pick(random, {"low": 6, "T": 2, "twin": 1.6, "V": 0.8})
     z, high, span, chord, lean = 0.5 - u(0.14, 0.24), u(0.1, 0.24), u(0.1, 0.26), u(0.07, 0.14), u(0.2, 1)
-    upright = lambda plane, cant, x=0.0: plane.mesh(0.08).turned(2, numpy.pi / 2 - cant).moved((x, radius * 0.5, 0))
+    upright = lambda plane, cant, x=0.0: plane.mesh(0.06, below=1).turned(2, numpy.pi / 2 - cant).moved((x, radius * 0.5, 0))
     fin = Wing((0, 0, z), high, chord * u(1.1, 1.8), chord * u(0.5, 0.9), high * lean, 0)
     plane = Wing((0, radius * 0.4, z), span, chord, chord * u(0.4, 0.9), span * lean * 0.8, span * u(-0.05, 0.15))
     if style == "fin":
