@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 
 import numpy
 import pytest
@@ -18,6 +19,9 @@ from m2m.clouds.distances import assignment, chamfer, emd, nearest
 
 CONVENTIONS = [dict(reduction=r, squared=s) for r in ("mean", "sum") for s in (True, False)]
 TYPES = [torch.float32, torch.float64]
+
+for _backend in ("TENSORFLOW", "JAX", "CUPY"):  # which POT would import
+    os.environ.setdefault(f"POT_BACKEND_DISABLE_{_backend}", "1")
 
 
 def draw(*shape, seed=0, dtype=torch.float64):

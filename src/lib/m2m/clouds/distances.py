@@ -151,7 +151,9 @@ def check(name: str, x: Tensor) -> None:
             "floating-point numbers"
         )
     if not x.shape[-2]:
-        raise ValueError(f"{name}: got shape {tuple(x.shape)}, expected at least one point: to an empty cloud there is no distance")
+        raise ValueError(
+            f"{name}: got shape {tuple(x.shape)}, expected at least one point: to an empty cloud there is no distance"
+        )
     if not x.isfinite().all():
         raise ValueError(f"{name}: got {(~x.isfinite()).sum()} numbers that are NaN or infinite, expected finite positions")
 
