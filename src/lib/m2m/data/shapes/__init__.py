@@ -2,7 +2,7 @@
 
 A shape is fixed by (category, split, seed, number), so shape 7 of the test set is the same however many are asked for, and no
 shape is in two splits. `clouds` draws points from their surfaces; `draw` tells one drawing of the same shapes from another.
-y is up and the front looks to -z, as in ShapeNetCore.v2.
+y is up and the front looks to -z, as in ShapeNetCore.v2. `furniture` has real chairs, tables and lamps to test on.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from m2m.data.shapes.airplanes import airplane
 from m2m.data.shapes.cars import car
 from m2m.data.shapes.chairs import chair
 from m2m.data.shapes.lamps import lamp
+from m2m.data.shapes.real import Furniture, furniture
 from m2m.data.shapes.tables import table
 
+__all__ = ["CATEGORIES", "POINTS", "SPLITS", "Furniture", "clouds", "furniture", "mesh"]
 CATEGORIES = {"chair": chair, "table": table, "airplane": airplane, "lamp": lamp, "car": car}
 SPLITS = ("train", "validation", "test")
 POINTS = 2048

@@ -41,9 +41,10 @@ PLANS = {
     "buggy": Plan((0.45, 0.75), (0.35, 0.65), (0.3, 0.5), (0.1, 0.18), None),
     "racer": Plan((0.28, 0.5), (0.15, 0.28), (0.4, 0.65), (0.05, 0.1), None),
 }
-WEIGHTS = {"sedan": 1.4, "hatchback": 1, "off-road": 1.4, "coupe": 1.2, "micro": 1, "van": 1.2, "limousine": 0.8}
+WEIGHTS = {"sedan": 1.2, "hatchback": 1, "off-road": 1.4, "coupe": 1.2, "micro": 1, "van": 1.1, "limousine": 1}
 WEIGHTS |= {"pickup": 1.3, "truck": 1.5, "vintage": 1.2, "roadster": 1.2, "buggy": 1, "racer": 1.3}
 BODY_WIDTH = {"racer": (0.35, 0.55), "vintage": (0.55, 0.75), "buggy": (0.4, 0.65)}  # of the car, where wheels stand free
+OPEN_SIDES = {"off-road": 0.35, "micro": 0.35, "vintage": 0.5, "van": 0.15}  # how many have pillars and no windows
 
 
 class Frame(NamedTuple):
@@ -65,7 +66,8 @@ def car(random: Random) -> Mesh:
     inner = frame._replace(w=frame.w * u(*BODY_WIDTH[kind])) if free else frame
     parts = wheels(random, frame, free=free) + body(random, inner)
     if plan.cabin:
-        parts.append(cabin(random, inner, sorted(min(at + u(-0.05, 0.05), 0.99) for at in plan.cabin)))
+        along = sorted(min(at + u(-0.06, 0.06), 0.99) for at in plan.cabin)
+        parts += open_sides(inner, along) if random.random() < OPEN_SIDES.get(kind, 0) else [cabin(random, inner, along)]
     if kind in EXTRAS:
         parts += EXTRAS[kind](random, frame)
     if random.random() < 0.5 and plan.cabin:
@@ -114,6 +116,17 @@ def cabin(random: Random, frame: Frame, along: list[float]) -> Mesh:
     ):
         rings.append([(x, y, a - 0.5), (x, y, b - 0.5), (-x, y, b - 0.5), (-x, y, a - 0.5)])
     return loft(rings)
+
+
+def open_sides(frame: Frame, along: list[float]) -> list[Mesh]:
+    """A roof on four pillars, with two benches below it."""
+    x, (foot_front, top_front, top_rear, foot_rear) = 0.44 * frame.w, [at - 0.5 for at in along]
+    ends = ((foot_front, top_front), (foot_rear, top_rear))
+    parts = [rod((side * x, frame.hood, a), (side * x, frame.h, b), 0.012, sides=4) for side in SIDES for a, b in ends]
+    high, long = 0.45 * (frame.h - frame.hood), top_rear - top_front
+    seats = [top_front + 0.45 * long, top_front + 0.9 * long]
+    parts += [slab((0, frame.hood + high / 2, z), (1.8 * x, high, 0.03)) for z in seats]
+    return [*parts, slab((0, frame.h, (top_front + top_rear) / 2), (2 * x, 0.02, long))]
 
 
 # --- What kinds add -------------------------------------------------------------------------------------------------------
