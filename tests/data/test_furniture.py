@@ -58,7 +58,7 @@ def test_no_model_is_there_twice(category):
     rough = torch.stack([torch.cdist(cloud[None, :64], x[:, :64]) ** 2 for cloud in x])
     rough = (rough.amin(-1).mean(-1) + rough.amin(-2).mean(-1)).fill_diagonal_(9)
     for one, other in enumerate(rough.argmin(1).tolist()):
-        assert chamfer(x[one, :1024], x[other, 1024:]) > 1.1 * chamfer(x[one, :1024], x[one, 1024:])
+        assert chamfer(x[one, :1024], x[other, 1024:]) > 1.25 * chamfer(x[one, :1024], x[one, 1024:])
 
 
 def test_obj_files():

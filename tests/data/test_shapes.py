@@ -1,4 +1,4 @@
-"""Generated shapes: fixed by their numbers, in disjoint splits, upright, and varied enough that metrics can tell sets apart."""
+"""Generated shapes: fixed by their numbers, in disjoint splits, upright, and wide enough for metrics to tell sets apart."""
 
 import numpy
 import pytest

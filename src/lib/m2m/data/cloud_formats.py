@@ -88,7 +88,7 @@ def read_shapenet2048(folder: str | Path, category: str) -> Clouds:
 
 
 def read_modelnet(folder: str | Path, category: str, split: str = "train", *, points: int = 2048, seed: int = 0) -> Clouds:
-    """Points drawn by area from the meshes of ModelNet10 or ModelNet40: `folder`/category/split/*.off, turned from z up to y up.
+    """Points drawn by area from meshes of ModelNet10 or ModelNet40: `folder`/category/split/*.off, turned from z up to y up.
 
     Not normalised: meshes have units of their own, see `cloud_scaling.unit_sphere`.
 
@@ -185,16 +185,7 @@ def read_off(path: str | Path) -> Mesh:
     text = _existing(path).read_text("ascii", "replace")
     lines = [line.partition("#")[0].split() for line in text.splitlines()]
     lines = [line for line in lines if line]
-    if not lines or not lines[0][0].startswith("OFF"):
-        raise ValueError(
-            f"{path}: got a file that begins with {' '.join(lines[0])[:20] if lines else 'nothing'!r}, expected 'OFF'"
-        )
-    counts = [lines[0][0][3:], *lines[0][1:]] if len(lines[0][0]) > 3 else lines[0][1:]
-    rows = lines[1:] if counts else lines[2:]
-    counts = counts or (lines[1] if len(lines) > 1 else [])
-    if len(counts) < 2 or not all(count.isdigit() for count in counts):
-        raise ValueError(f"{path}: got {' '.join(counts) or 'nothing'} as the second part of the header, expected 'V F E'")
-    corners, polygons = int(counts[0]), int(counts[1])
+    corners, polygons, rows = _off_header(path, lines)
     if len(rows) < corners + polygons:
         raise ValueError(f"{path}: got {len(rows)} rows, expected {corners} corners and {polygons} polygons")
     if any(len(row) != 3 for row in rows[:corners]):
@@ -205,6 +196,20 @@ def read_off(path: str | Path) -> Mesh:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return mesh
+
+
+def _off_header(path: str | Path, lines: list[list[str]]) -> tuple[int, int, list[list[str]]]:
+    """The numbers of corners and polygons, on the line of "OFF" or on the next, and the lines after them."""
+    if not lines or not lines[0][0].startswith("OFF"):
+        raise ValueError(
+            f"{path}: got a file that begins with {' '.join(lines[0])[:20] if lines else 'nothing'!r}, expected 'OFF'"
+        )
+    counts = [lines[0][0][3:], *lines[0][1:]] if len(lines[0][0]) > 3 else lines[0][1:]
+    rows = lines[1:] if counts else lines[2:]
+    counts = counts or (lines[1] if len(lines) > 1 else [])
+    if len(counts) < 2 or not all(count.isdigit() for count in counts):
+        raise ValueError(f"{path}: got {' '.join(counts) or 'nothing'} as the second part of the header, expected 'V F E'")
+    return int(counts[0]), int(counts[1]), rows
 
 
 def _triangles(path: str | Path, rows: list[list[str]]) -> ndarray:

@@ -17,9 +17,11 @@ class Scaling(NamedTuple):
     scale: Tensor
 
     def apply(self, x: Tensor) -> Tensor:
+        """x to y."""
         return (x - self.shift) / self.scale
 
     def undo(self, y: Tensor) -> Tensor:
+        """y to x."""
         return y * self.scale + self.shift
 
 

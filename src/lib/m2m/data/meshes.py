@@ -84,7 +84,7 @@ SQUARE = numpy.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
 
 
 def slab(centre: Vector, size: Vector, *, roundness: float = 0.0, top: float = 1.0) -> Mesh:
-    """A plate or block of full size (x, y, z); `roundness` 0 is a box, 1 an ellipse; the upper face is `top` times as large."""
+    """A plate or block of full size (x, y, z): a box, or round with `roundness` 1; the upper face is `top` times as large."""
     rim = SQUARE if roundness == 0 else outline(roundness)
     (x, y, z), half = centre, numpy.asarray(size) / 2
     ring = lambda height, scale: numpy.stack(

@@ -12,7 +12,7 @@ from m2m.data.shapes.supports import Random, pick
 
 
 class Plan(NamedTuple):
-    """Ranges of half the span, root chord, taper, sweep (backwards over outwards) and fuselage radius; lengths of the fuselage."""
+    """Ranges of half the span, root chord, taper, sweep (backwards by outwards) and radius, in fuselage lengths."""
 
     span: tuple[float, float]
     chord: tuple[float, float]

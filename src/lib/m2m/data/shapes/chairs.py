@@ -1,4 +1,4 @@
-"""Chairs at random, about as large as real ones in metres: stools, dining chairs, bar chairs, arm chairs. The front is at -z."""
+"""Chairs at random, about as large as real ones in metres, for dining, lounging or a bar. The front is at -z."""
 
 from __future__ import annotations
 
@@ -51,10 +51,8 @@ def chair(random: Random) -> Mesh:
     seat = slab((0, h + thick / 2, 0), (w, thick, d), roundness=pick(random, {0.0: 3, 0.3: 2, 0.6: 1, 1.0: 1}), top=u(0.9, 1))
     back = Back(h + thick, d / 2 - 0.04, w * u(0.75, 1.0), u(0.25, 0.8), u(0, 0.35), u(0.7, 1.1))
     parts = [seat, base(random, w, d, h)]
-    if style := pick(
-        random,
-        {board: 3, ladder: 1.6, spindles: 1.6, shell: 1.6, rest: 1, None: 0.5 if base in (four_legs, star, sled) else 0},
-    ):
+    stool = kind != "lounge" and base in (four_legs, star, sled)
+    if style := pick(random, {board: 3, ladder: 1.6, spindles: 1.6, shell: 1.6, rest: 1, None: 0.6 if stool else 0}):
         parts += style(random, back)
         if random.random() < (0.8 if kind == "lounge" else 0.4):
             parts += arms(random, w, d, h + thick, solid=base is block or random.random() < 0.3)
@@ -62,6 +60,7 @@ def chair(random: Random) -> Mesh:
 
 
 def board(random: Random, back: Back) -> list[Mesh]:
+    """One board from the seat up."""
     return [back.panel(0, 1, random.uniform(0.015, 0.12))]
 
 

@@ -27,6 +27,7 @@ def shade(random: Random, size: float = 1.0) -> tuple[Mesh, float]:
 
 
 def foot(random: Random, radius: float) -> Mesh:
+    """A flat disc to stand on."""
     return lathe([(0.0, 0), (radius, 0), (radius * random.uniform(0.7, 1), 0.03), (0.0, 0.03)])
 
 

@@ -29,6 +29,7 @@ def table(random: Random) -> Mesh:
 
 
 def two_columns(random: Random, w: float, d: float, h: float) -> Mesh:
+    """A column left and one right."""
     leg = column(random, d, d, h)
     return join([leg.moved((side * w * 0.3, 0, 0)) for side in SIDES])
 
