@@ -73,7 +73,7 @@ def _find(x, y, tile, size, rows, bits, index):
         index[i] = tile[i] + q
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def nearest(x, y, rows, bits):
     """For batches x (B, 3, N), y (B, 3, M): the index in y of the nearest to each point of x (B, N), and of x to y (B, M)."""
     count, n, m = len(x), x.shape[2], y.shape[2]
@@ -95,7 +95,7 @@ def _mean(squared, root):
     return total / len(squared)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def all_pairs(x, y, root, same, rows, bits):
     """Means of the (squared, or with `root` plain) distances to the nearest, for all pairs of clouds x (S, 3, N), y (T, 3, M).
 

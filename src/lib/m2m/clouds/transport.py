@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from m2m.clouds.distances import check_pair
-from m2m.messages.graph import norm
 
 
 ROUND = 50  # steps by scaling before f is set anew
