@@ -3,6 +3,9 @@
 A shape is fixed by (category, split, seed, number), so shape 7 of the test set is the same however many are asked for, and no
 shape is in two splits. `clouds` draws points from their surfaces; `draw` tells one drawing of the same shapes from another.
 y is up and the front looks to -z, as in ShapeNetCore.v2. `furniture` has real chairs, tables and lamps to test on.
+
+How wide the categories are: the mean Chamfer distance from 40 test shapes to the nearest of 200 training shapes, over that to
+another draw of themselves, at 2,048 points, is 7.2 for chairs, 5.1 for tables, 5.8 for airplanes, 10.5 for lamps, 2.2 for cars.
 """
 
 from __future__ import annotations
