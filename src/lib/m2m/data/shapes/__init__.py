@@ -5,7 +5,7 @@ shape is in two splits. `clouds` draws points from their surfaces; `draw` tells 
 y is up and the front looks to -z, as in ShapeNetCore.v2. `furniture` has real chairs, tables and lamps to test on.
 
 How wide the categories are: the mean Chamfer distance from 40 test shapes to the nearest of 200 training shapes, over that to
-another draw of themselves, at 2,048 points, is 7.2 for chairs, 5.1 for tables, 5.8 for airplanes, 10.5 for lamps, 2.2 for cars.
+another draw of itself, at 2,048 points, is 7.2 for chairs, 5.1 for tables, 5.8 for airplanes, 10.5 for lamps, 2.2 for cars.
 """
 
 from __future__ import annotations
