@@ -227,7 +227,8 @@ def fit_prior(
         ValueError: as `training.fit`; a flow of other dimensions, or without anything to learn.
     """
     if prior.dim != model.posterior.latent or latents.is_normal(prior):
-        raise ValueError(f"prior: got {prior.dim} dimensions, {len(prior.chain)} layers; expected a flow of {model.posterior.latent}")
+        got = f"{prior.dim} dimensions, {len(prior.chain)} layers"
+        raise ValueError(f"prior: got {got}; expected a flow of {model.posterior.latent} dimensions")
 
     def loss(prior: Flow, batch: Tensor) -> Tensor:
         with torch.no_grad():
