@@ -103,10 +103,7 @@ def test_with_all_points_as_neighbours_it_is_torchs_layer():
     torch.manual_seed(0)
     ours, f = NeighbourAttention(16, 4).double(), draw(3, 9, 16)
     theirs = torch.nn.TransformerEncoderLayer(16, 4, 32, dropout=0.0, norm_first=True, batch_first=True).double()
-    theirs.self_attn.in_proj_weight.data = torch.cat([ours.query.weight, ours.both.weight])
-    theirs.self_attn.in_proj_bias.data = torch.cat([ours.query.bias, ours.both.bias]) + 0.1
-    ours.query.bias.data += 0.1
-    ours.both.bias.data += 0.1
+    theirs.self_attn.in_proj_weight.data, theirs.self_attn.in_proj_bias.data = ours.inputs.weight.data, ours.inputs.bias.data
     for mine, other in (
         (ours.out, theirs.self_attn.out_proj),
         (ours.norm1, theirs.norm1),
