@@ -26,7 +26,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from m2m.clouds import distances, metrics, transport
+from m2m.clouds import decoders, distances, encoders, latents, metrics, transport, vae
 
 PACKAGES = ("torch", "numpy", "scipy", "numba", "POT", "geomloss")
 CONVENTION = {"reduction": "mean", "squared": True}
@@ -144,7 +144,30 @@ def sinkhorn(device: torch.device) -> dict[str, Cases]:
     return tasks
 
 
-PARTS = {"chamfer": chamfer, "sets": sets, "emd": emd, "sinkhorn": sinkhorn}
+# --- A step of training -----------------------------------------------------------------------------------------------------
+
+
+def step(device: torch.device) -> dict[str, Cases]:
+    """Loss and gradients of a VAE (PointNet, Gaussian, MLP), the same network with either Chamfer distance."""
+    x = draw(32, 2048, seed=0, device=device)
+    torch.manual_seed(0)
+    posterior = latents.Gaussian(64)
+    model = vae.VAE(encoders.PointNet(posterior.inputs), posterior, decoders.MLP(64, x.shape[1])).to(device)
+    noise = torch.randn(len(x), 64, generator=torch.Generator().manual_seed(0)).to(device)
+
+    def one(f: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        model.zero_grad()
+        h = model.encoder(x)
+        z, log_q = model.posterior(h, noise)
+        loss = (vae.WEIGHT * f(model.decoder(z), x) + model.kl(h, z, log_q)).mean()
+        loss.backward()
+        return loss.detach()
+
+    cases = {name: lambda f=CHAMFER[name]: one(f) for name in ("m2m", "cdist")}
+    return {"VAE, loss and gradients, 32 x 2,048": cases}
+
+
+PARTS = {"chamfer": chamfer, "sets": sets, "emd": emd, "sinkhorn": sinkhorn, "step": step}
 
 
 def above(task: str, value: object, device: torch.device) -> float | None:

@@ -142,8 +142,9 @@ def test_attention_pooling_is_a_mean_where_the_query_says_nothing():
     assert (weighed - pool(f)).abs().max() > 1e-3
 
 
-def test_a_part_of_the_points_is_read():
-    net, x = Attention(8, width=16, points=20).double(), draw(2, 50, 3)
+@pytest.mark.parametrize("maker", [lambda: Attention(8, width=16, points=20), lambda: PointNet(8, point=(16, 32), points=20)])
+def test_a_part_of_the_points_is_read(maker):
+    net, x = maker().double(), draw(2, 50, 3)
     torch.testing.assert_close(net(x), net(x[:, :20]), rtol=1e-12, atol=0)
     assert (net(x) - net(x[:, 20:])).abs().max() > 1e-3  # so the order counts, for which are the first
     assert net(x[:, :5]).shape == (2, 8)

@@ -31,6 +31,7 @@ class PointNet(nn.Module):
         out: size of the vector; for a mean and a log-variance, twice the latent size.
         point: units of the layers of phi.
         head: units of the hidden layers of h.
+        points: reads only the first so many points of a cloud.
 
     Source: Qi et al. 2017, arXiv:1612.00593, without its networks that turn the input.
 
@@ -38,12 +39,17 @@ class PointNet(nn.Module):
     torch.Size([2, 16])
     """
 
-    def __init__(self, out: int, point: Sequence[int] = (128, 128, 256, 512), head: Sequence[int] = (256,)):
+    def __init__(
+        self, out: int, point: Sequence[int] = (128, 128, 256, 512), head: Sequence[int] = (256,), points: int | None = None
+    ):
         super().__init__()
+        check_positive(points=1 if points is None else points)
+        self.points = points
         self.point, self.head = mlp([3, *point]), mlp([point[-1], *head, out])
 
     def forward(self, x: Tensor) -> Tensor:
         _check_batch(x)
+        x = x[:, : self.points]
         with torch.no_grad():
             winner = torch.stack([self.point(cloud).argmax(0) for cloud in x])
         rows = winner + x.shape[1] * torch.arange(len(x), device=x.device)[:, None]
@@ -82,9 +88,7 @@ class Attention(nn.Module):
         for name, value, known in (("over", over, AXES), ("pool", pool, POOLS)):
             if value not in known:
                 raise ValueError(f"{name}: got {value!r}, expected {', '.join(map(repr, known[:-1]))} or {known[-1]!r}")
-        for name, value in {"k": k, "points": 1 if points is None else points}.items():
-            if value != int(value) or value < 1:
-                raise ValueError(f"{name}: got {value}, expected a whole number from 1 on")
+        check_positive(k=k, points=1 if points is None else points)
         self.over, self.k, self.points = over, k, points
         self.embed, self.head = nn.Linear(3, width), mlp([width, 4 * width, out])
         self.layers = nn.ModuleList(_layer(over, width, heads) for _ in range(layers))
@@ -165,3 +169,10 @@ def _check_batch(x: Tensor) -> None:
     check("x", x)
     if x.ndim != 3 or x.shape[2] != 3 or not len(x):
         raise ValueError(f"x: got shape {tuple(x.shape)}, expected at least one cloud (B, N, 3)")
+
+
+def check_positive(**sizes: int) -> None:
+    """Refuse sizes, given by name, that are not whole numbers from 1 on."""
+    for name, size in sizes.items():
+        if size != int(size) or size < 1:
+            raise ValueError(f"{name}: got {size}, expected a whole number from 1 on")

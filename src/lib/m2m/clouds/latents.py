@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from m2m.clouds.encoders import check_positive
 from m2m.flows import bijectors, flow
 from m2m.flows.flow import Flow, standard_normal
 from m2m.flows.made import MADE
@@ -38,7 +39,7 @@ class Gaussian(nn.Module):
 
     def __init__(self, latent: int):
         super().__init__()
-        _check_sizes(latent=latent)
+        check_positive(latent=latent)
         self.latent, self.inputs = latent, 2 * latent
 
     def forward(self, h: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,11 +85,11 @@ class IAF(nn.Module):
 
     def __init__(self, latent: int, steps: int = 2, hidden: Sequence[int] = (256,), context: int = 64, open: float = 1.5):
         super().__init__()
-        _check_sizes(latent=latent, steps=steps)
+        check_positive(latent=latent, steps=steps)
         if context < 0:
             raise ValueError(f"context: got {context}, expected a size, or 0 for none")
         self.gaussian, self.open = Gaussian(latent), open
-        self.latent, self.inputs = latent, self.gaussian.inputs + context
+        self.latent, self.context, self.inputs = latent, context, self.gaussian.inputs + context
         self.nets = nn.ModuleList(MADE(latent, hidden, 2, context).zero_last() for _ in range(steps))
 
     def forward(self, h: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,8 +126,8 @@ class IAF(nn.Module):
     def split(self, h: Tensor) -> tuple[Tensor, Tensor | None]:
         """The Gaussian's numbers, and the context if there is one."""
         _check_numbers(h, self.inputs)
-        numbers, context = h.split([self.gaussian.inputs, self.inputs - self.gaussian.inputs], -1)
-        return numbers, context if context.shape[-1] else None
+        numbers, context = h.split([self.gaussian.inputs, self.context], -1)
+        return numbers, context if self.context else None
 
     def _undo(self, z: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         m, s = params.unbind(-1)
@@ -147,7 +148,7 @@ def prior(kind: str, latent: int, layers: int = 6, hidden: Sequence[int] = (128,
     """
     if kind not in KINDS:
         raise ValueError(f"kind: got {kind!r}, expected one of {', '.join(KINDS)}")
-    _check_sizes(latent=latent)
+    check_positive(latent=latent)
     if kind == "normal":
         return Flow(latent, [])
     if kind == "maf":
@@ -166,9 +167,3 @@ def is_normal(prior: Flow) -> bool:
 def _check_numbers(h: Tensor, size: int) -> None:
     if h.shape[-1:] != (size,):
         raise ValueError(f"h: got shape {tuple(h.shape)}, expected (..., {size}), the encoder's numbers for this posterior")
-
-
-def _check_sizes(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if size != int(size) or size < 1:
-            raise ValueError(f"{name}: got {size}, expected a whole number from 1 on")

@@ -110,7 +110,7 @@ class VAE(nn.Module):
         z = self.prior.sample(n, generator).to(next(self.decoder.parameters()))
         if route == "prior":
             return z
-        if not isinstance(self.posterior, latents.IAF) or self.posterior.inputs > 2 * self.posterior.latent:
+        if not isinstance(self.posterior, latents.IAF) or self.posterior.context:
             raise ValueError(f"route: got {route!r}, expected 'prior' unless the posterior is an IAF without context")
         return self.posterior.push(z)[0]
 
