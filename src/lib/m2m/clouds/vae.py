@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from m2m import training
+from m2m import runtime, training
 from m2m.clouds import latents
 from m2m.clouds.decoders import sort
 from m2m.clouds.distances import chamfer, check
@@ -220,8 +220,8 @@ def fit_prior(
 ) -> training.History:  # fmt: skip
     """Fit a flow to the latents that a trained VAE gives clouds (S, N, 3), and make it the VAE's prior.
 
-    Each step draws latents anew from the posteriors of other points; encoder and decoder stay as they are. What is fitted
-    is the aggregate posterior, the mean of q(z | x) over the clouds, which is what the decoder has learned to read.
+    Each cloud is encoded once; each step draws latents anew from the posteriors. Encoder and decoder stay as they are. What
+    is fitted is the aggregate posterior, the mean of q(z | x) over the clouds, which is what the decoder has learned to read.
 
     Raises:
         ValueError: as `training.fit`; a flow of other dimensions, or without anything to learn.
@@ -229,14 +229,15 @@ def fit_prior(
     if prior.dim != model.posterior.latent or latents.is_normal(prior):
         got = f"{prior.dim} dimensions, {len(prior.chain)} layers"
         raise ValueError(f"prior: got {got}; expected a flow of {model.posterior.latent} dimensions")
+    with torch.no_grad():
+        h = torch.cat([model.encoder(thin(part, points, runtime.generator(seed))) for part in x.split(batch_size)])
 
-    def loss(prior: Flow, batch: Tensor) -> Tensor:
+    def loss(prior: Flow, h: Tensor) -> Tensor:
         with torch.no_grad():
-            noise = torch.randn(len(batch), prior.dim, device=batch.device, dtype=batch.dtype)
-            z = model.encode(thin(batch, points), noise)
+            z, _ = model.posterior(h, torch.randn(len(h), prior.dim, device=h.device, dtype=h.dtype))
         return -prior.log_prob(z).mean()
 
     prior.to(next(model.parameters()))
-    history = training.fit(prior, x, loss, steps=steps, batch_size=batch_size, lr=lr, seed=seed, progress=progress, **options)
+    history = training.fit(prior, h, loss, steps=steps, batch_size=batch_size, lr=lr, seed=seed, progress=progress, **options)
     model.prior = prior
     return history
