@@ -79,8 +79,10 @@ def test_samples_are_of_the_density():
     assert min(stats.kstest(x.numpy()[:, i], "norm").pvalue for i in range(3)) < 1e-6  # the control
 
 
-def test_the_terms_are_the_log_determinant_and_the_noise():
-    model, z, x = awake(Autoregressive(2, points=4, hidden=(32,))), draw(1, 2), sort(draw(1, 4, 3, seed=1))
+@pytest.mark.parametrize("steps", [None, 0, 2])
+def test_the_terms_are_the_log_determinant_and_the_noise(steps):
+    model, z = awake(Autoregressive(2, points=4, hidden=(32,), steps=steps)), draw(1, 2)
+    x = sort(draw(1, 4, 3, seed=1), steps or 0)
     jacobian = checks.jacobian(lambda p: model.noise(p.view(-1, 4, 3), z).flatten(1), x.flatten())
     assert jacobian.triu(1).abs().max() == 0
     expected = stats.norm.logpdf(model.noise(x, z).detach()).sum() + torch.linalg.slogdet(jacobian)[1].item()
@@ -100,8 +102,10 @@ def test_with_a_broken_mask_it_is_no_density():
     assert abs(p.item() - 1) > 0.05
 
 
-def test_noise_and_cloud_are_inverse():
-    model, z, x = awake(Autoregressive(2, points=5, hidden=(16, 16))), draw(3, 2), draw(3, 5, 3, seed=1)
+@pytest.mark.parametrize("steps", [None, 0, 1, 2])
+def test_noise_and_cloud_are_inverse(steps):
+    model, z = awake(Autoregressive(2, points=5, hidden=(16, 16), steps=steps)), draw(3, 2)
+    x = sort(draw(3, 5, 3, seed=1), steps or 0)
     torch.testing.assert_close(model.cloud(model.noise(x, z), z), x, rtol=0, atol=1e-9)
     half = model.noise(x, z)
     half[:, 2:] = 0  # the first points are made of the first numbers alone
@@ -130,6 +134,30 @@ def test_a_model_of_unordered_points_loses_all_but_one_of_n_factorial_parts():
     x = model.sample(torch.zeros(6000, 0, dtype=torch.float64), torch.Generator().manual_seed(0))[..., 0]
     sorted_share = (x.diff(dim=1) > 0).all(1).double().mean().item()
     assert sorted_share == pytest.approx(1 / 6, abs=4 * math.sqrt(5 / 36 / 6000))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_with_steps_samples_are_in_order_and_other_lists_have_no_density(axis):
+    model, z = awake(Autoregressive(2, points=20, hidden=(16,), steps=axis)), draw(50, 2)
+    x, free = model.sample(z), awake(Autoregressive(2, points=20, hidden=(16,))).sample(z)
+    assert (x[..., axis].diff(dim=1) > 0).all() and not (free[..., axis].diff(dim=1) > 0).all(1).any()
+    assert model.log_prob(x, z).isfinite().all() and (model.log_prob(x.flip(1), z) == -torch.inf).all()
+    tied = x.clone()
+    tied[:, 3, axis] = tied[:, 2, axis]
+    assert model.log_prob(tied, z).isfinite().all()
+
+
+def test_with_steps_the_whole_mass_is_in_order():
+    """Two points: the second x over all that is to the right of the first one, by quadrature; to the left there is none."""
+    model = awake(Autoregressive(0, points=2, hidden=(8,), steps=0))
+    x = draw(1, 2, 3).expand(4001, 2, 3).clone()
+    d = torch.linspace(-12, 8, 4001, dtype=torch.float64).exp()
+    x[:, 1, 0] = x[:, 0, 0] + d
+    with torch.no_grad():
+        p = model.terms(x)[:, 1, 0].exp()
+        assert integrate.simpson((p * d).numpy(), d.log().numpy()) == pytest.approx(1, abs=1e-6)
+        x[:, 1, 0] = x[:, 0, 0] - d
+        assert model.terms(x)[:, 1, 0].exp().max() == 0
 
 
 def test_blur_is_the_mean_over_noise():
@@ -209,6 +237,8 @@ def test_bad_input():
         model.log_prob(torch.zeros(2, 5, 3), torch.zeros(2, 4), blur=-1)
     with pytest.raises(ValueError, match=r"noise: got shape \(2, 15\), expected \(B, 5, 3\)"):
         model.cloud(torch.zeros(2, 15), torch.zeros(2, 4))
+    with pytest.raises(ValueError, match="steps: got 'x'"):
+        Autoregressive(4, 5, steps="x")
     with pytest.raises(ValueError, match="axis: got 3"):
         sort(torch.zeros(2, 5, 3), axis=3)
     with pytest.raises(ValueError, match="axis: got 'hilbert'"):

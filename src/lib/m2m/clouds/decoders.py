@@ -72,13 +72,17 @@ class Autoregressive(nn.Module):
 
     mu_i and sigma_i are a MADE's, of z and the coordinates before, point after point and x, y, z within a point. This is a
     likelihood, of a list: lists in any order have a density, so sort them the same way in training and after. As a set, a
-    cloud has the N! times of its sorted list. Samples are not held to the order, so a part of the mass lies outside of it.
+    cloud has the N! times of its sorted list. Samples are not held to the order, so a part of the mass lies outside of it,
+    unless `steps` is given.
 
     Args:
         latent: size of z; 0 for a density without z.
         points: N.
         hidden: units of the hidden layers.
         bound: of |log sigma|. A sorted coordinate has small steps, so it is wider than a flow's.
+        steps: the axis by which the points are sorted, 0 to 2. Then the normal distribution of this coordinate, from the
+            second point on, is that of $u = \log(N d)$ with d the step from the point before, and samples are in order.
+            Lists that are not have log p = -inf; steps below 1e-6, as float32 makes some by rounding, count as 1e-6.
 
     Raises:
         ValueError: sizes that are not positive; lists of another size than N, or with NaN; a z that is missing or of
@@ -89,14 +93,18 @@ class Autoregressive(nn.Module):
     (torch.Size([2]), torch.Size([2, 10, 3]))
     """
 
-    def __init__(self, latent: int, points: int, hidden: Sequence[int] = (512, 512), bound: float = 7.0):
+    def __init__(self, latent: int, points: int, hidden: Sequence[int] = (512, 512), bound: float = 7.0,
+                 steps: int | None = None):  # fmt: skip
         super().__init__()
         _check_positive(points=points)
+        if steps not in (None, 0, 1, 2):
+            raise ValueError(f"steps: got {steps!r}, expected None or an axis, 0 to 2")
+        self.steps = steps
         self.net = MADE(3 * points, hidden, outputs=2, context=latent).zero_last()
         self.transform = AffineTransform(bound)
 
     def conditionals(self, x: Tensor, z: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and log sigma of each coordinate given those before it in x (B, N, 3), and z (B, latent): each (B, N, 3)."""
+        """mu and log sigma of each coordinate given those before it in x (B, N, 3), and z (B, latent): each (B, N, 3)."""
         self._check("x", x)
         mu, log_sigma = self.transform.shift_and_log_scale(self.net(x.flatten(1), z))
         return mu.view_as(x), log_sigma.view_as(x)
@@ -106,12 +114,14 @@ class Autoregressive(nn.Module):
 
         Args:
             blur: b > 0 subtracts $b^2 / (2 \sigma_i^2)$ from each: a penalty of small scales. It is the mean of log p over
-                normal noise of standard deviation b on this coordinate, not on those before. So the best variance is what
-                it was plus b^2, no sigma is drawn below b, and no density runs off where coordinates are equal.
+                normal noise of standard deviation b on this coordinate (on u, see `steps`), not on those before. So the
+                best variance is what it was plus b^2, no sigma is drawn below b, and no density runs off where
+                coordinates are equal.
         """
         mu, log_sigma = self.conditionals(x, z)
-        square = (x - mu) ** 2 + _check_length("blur", blur) ** 2
-        return -0.5 * square * (-2 * log_sigma).exp() - log_sigma - 0.5 * math.log(2 * math.pi)
+        u, log_slope = self._normal(x)
+        square = (u - mu) ** 2 + _check_length("blur", blur) ** 2
+        return -0.5 * square * (-2 * log_sigma).exp() - log_sigma - 0.5 * math.log(2 * math.pi) + log_slope
 
     def log_prob(self, x: Tensor, z: Tensor | None = None, blur: float = 0.0) -> Tensor:
         """log p(x | z) in nats (B,), of sorted clouds x (B, N, 3); per coordinate: divide by 3 N."""
@@ -120,18 +130,36 @@ class Autoregressive(nn.Module):
     def noise(self, x: Tensor, z: Tensor | None = None) -> Tensor:
         """The standard normal numbers (B, N, 3) from which `cloud` makes x (B, N, 3)."""
         mu, log_sigma = self.conditionals(x, z)
-        return (x - mu) * (-log_sigma).exp()
+        return (self._normal(x)[0] - mu) * (-log_sigma).exp()
 
     def cloud(self, noise: Tensor, z: Tensor | None = None) -> Tensor:
         """The cloud made from normal numbers (B, N, 3), one coordinate after the other; the inverse of `noise`."""
         self._check("noise", noise)
-        x, _ = self.net.scan(noise.flatten(1), self.transform.forward, z)
-        return x.view_as(noise)
+        points, made = noise.shape[1], []
+
+        def step(noise: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+            u, log_slope = self.transform.forward(noise, params)
+            is_step = len(made) > 2 and len(made) % 3 == self.steps
+            made.append(made[-3] + u.exp() / points if is_step else u)
+            return made[-1], log_slope
+
+        return self.net.scan(noise.flatten(1), step, z)[0].view_as(noise)
 
     def sample(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One cloud for each z (B, latent): (B, N, 3). Without latents z is (B, 0) and says how many and where."""
         noise = torch.randn(len(z), self.net.dim // 3, 3, generator=generator, device=z.device, dtype=z.dtype)
         return self.cloud(noise, z if z.shape[1] else None)
+
+    def _normal(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What is normal given the coordinates before, and log |du/dx|, each (B, N, 3): x itself and 0, but for `steps`."""
+        if self.steps is None:
+            return x, torch.zeros_like(x)
+        here = torch.arange(3, device=x.device) == self.steps
+        d = torch.where(here, x.diff(dim=1), 1.0)
+        log_d = d.clamp_min(1e-6).log()
+        u = torch.cat([x[:, :1], torch.where(here, log_d + math.log(x.shape[1]), x[:, 1:])], 1)
+        slope = torch.where(d < 0, -torch.inf, -log_d)
+        return u, torch.cat([torch.zeros_like(x[:, :1]), slope], 1)
 
     def _check(self, name: str, x: Tensor) -> None:
         points = self.net.dim // 3
