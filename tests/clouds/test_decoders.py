@@ -160,6 +160,15 @@ def test_with_steps_the_whole_mass_is_in_order():
         assert model.terms(x)[:, 1, 0].exp().max() == 0
 
 
+def test_exponential_steps_are_logistic():
+    """d exponential with mean w = 16/N: u is what a logistic distribution draws, and -d is no step."""
+    model, uniform = Autoregressive(0, points=2, steps=1).double(), torch.linspace(0.001, 0.999, 999, dtype=torch.float64)
+    x = torch.zeros(999, 2, 3, dtype=torch.float64)
+    x[:, 1, 1] = -8.0 * torch.log1p(-uniform)  # w = 8, by the inverse of the distribution function
+    torch.testing.assert_close(model.noise(x)[:, 1, 1], uniform.logit(), rtol=1e-9, atol=1e-9)
+    assert (model.log_prob(-x) == -torch.inf).all()
+
+
 def test_blur_is_the_mean_over_noise():
     """On the last coordinate, which no other sees. Three nodes are exact for a square."""
     model, x, blur = awake(Autoregressive(0, points=2, hidden=(8,))), draw(3, 2, 3), 0.3

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from m2m.clouds.distances import check
 from m2m.clouds.encoders import mlp
@@ -81,8 +82,10 @@ class Autoregressive(nn.Module):
         hidden: units of the hidden layers.
         bound: of |log sigma|. A sorted coordinate has small steps, so it is wider than a flow's.
         steps: the axis by which the points are sorted, 0 to 2. Then the normal distribution of this coordinate, from the
-            second point on, is that of $u = \log(N d)$ with d the step from the point before, and samples are in order.
-            Lists that are not have log p = -inf; steps below 1e-6, as float32 makes some by rounding, count as 1e-6.
+            second point on, is that of $u = \log(e^{d/w} - 1)$ with d the step from the point before and w = 16/N, some mean
+            steps of standardised clouds: about log d for smaller steps, d itself for larger ones, lest samples run away.
+            So samples are in order, and other lists have log p = -inf. Of an exponential d with mean w, u is logistic.
+            Steps below 1e-6, as float32 makes some by rounding, count as 1e-6.
 
     Raises:
         ValueError: sizes that are not positive; lists of another size than N, or with NaN; a z that is missing or of
@@ -135,12 +138,12 @@ class Autoregressive(nn.Module):
     def cloud(self, noise: Tensor, z: Tensor | None = None) -> Tensor:
         """The cloud made from normal numbers (B, N, 3), one coordinate after the other; the inverse of `noise`."""
         self._check("noise", noise)
-        points, made = noise.shape[1], []
+        width, made = self._width(), []
 
         def step(noise: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
             u, log_slope = self.transform.forward(noise, params)
             is_step = len(made) > 2 and len(made) % 3 == self.steps
-            made.append(made[-3] + u.exp() / points if is_step else u)
+            made.append(made[-3] + width * softplus(u) if is_step else u)
             return made[-1], log_slope
 
         return self.net.scan(noise.flatten(1), step, z)[0].view_as(noise)
@@ -155,11 +158,15 @@ class Autoregressive(nn.Module):
         if self.steps is None:
             return x, torch.zeros_like(x)
         here = torch.arange(3, device=x.device) == self.steps
-        d = torch.where(here, x.diff(dim=1), 1.0)
-        log_d = d.clamp_min(1e-6).log()
-        u = torch.cat([x[:, :1], torch.where(here, log_d + math.log(x.shape[1]), x[:, 1:])], 1)
-        slope = torch.where(d < 0, -torch.inf, -log_d)
-        return u, torch.cat([torch.zeros_like(x[:, :1]), slope], 1)
+        d = x.diff(dim=1)
+        t = d.clamp_min(1e-6) / self._width()
+        fall = torch.log(-torch.expm1(-t))  # u = log(e^t - 1) = t + log(1 - e^-t), without overflow
+        log_slope = torch.where(d < 0, -torch.inf, -fall - math.log(self._width()))
+        return (torch.cat([x[:, :1], torch.where(here, t + fall, x[:, 1:])], 1),
+                torch.cat([torch.zeros_like(x[:, :1]), torch.where(here, log_slope, 0.0)], 1))  # fmt: skip
+
+    def _width(self) -> float:
+        return 48 / self.net.dim  # w = 16 / N
 
     def _check(self, name: str, x: Tensor) -> None:
         points = self.net.dim // 3
