@@ -169,6 +169,16 @@ def test_exponential_steps_are_logistic():
     assert (model.log_prob(-x) == -torch.inf).all()
 
 
+def test_a_blind_decoder_knows_z_alone():
+    model, z, x = awake(Autoregressive(2, points=4, hidden=(16,))), draw(2, 2), draw(2, 4, 3, seed=1)
+    blind = model.terms(x, z, seen=torch.zeros_like(x))
+    moved = x.clone()
+    moved[:, 0] += 1
+    again = model.terms(moved, z, seen=torch.zeros_like(x))
+    assert torch.equal(blind[:, 1:], again[:, 1:]) and not torch.equal(model.terms(x, z)[:, 1:], model.terms(moved, z)[:, 1:])
+    assert torch.equal(model.terms(x, z, seen=x), model.terms(x, z))
+
+
 def test_blur_is_the_mean_over_noise():
     """On the last coordinate, which no other sees. Three nodes are exact for a square."""
     model, x, blur = awake(Autoregressive(0, points=2, hidden=(8,))), draw(3, 2, 3), 0.3

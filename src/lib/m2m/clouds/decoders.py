@@ -112,7 +112,7 @@ class Autoregressive(nn.Module):
         mu, log_sigma = self.transform.shift_and_log_scale(self.net(x.flatten(1), z))
         return mu.view_as(x), log_sigma.view_as(x)
 
-    def terms(self, x: Tensor, z: Tensor | None = None, blur: float = 0.0) -> Tensor:
+    def terms(self, x: Tensor, z: Tensor | None = None, blur: float = 0.0, seen: Tensor | None = None) -> Tensor:
         r"""log p of each coordinate given those before it, in nats, (B, N, 3); they add up to log p(x | z).
 
         Args:
@@ -120,15 +120,17 @@ class Autoregressive(nn.Module):
                 normal noise of standard deviation b on this coordinate (on u, see `steps`), not on those before. So the
                 best variance is what it was plus b^2, no sigma is drawn below b, and no density runs off where
                 coordinates are equal.
+            seen: what the conditionals read in the place of x: zeros leave them z and the place in the list alone.
         """
-        mu, log_sigma = self.conditionals(x, z)
+        mu, log_sigma = self.conditionals(x if seen is None else seen, z)
+        self._check("x", x)
         u, log_slope = self._normal(x)
         square = (u - mu) ** 2 + _check_length("blur", blur) ** 2
         return -0.5 * square * (-2 * log_sigma).exp() - log_sigma - 0.5 * math.log(2 * math.pi) + log_slope
 
-    def log_prob(self, x: Tensor, z: Tensor | None = None, blur: float = 0.0) -> Tensor:
-        """log p(x | z) in nats (B,), of sorted clouds x (B, N, 3); per coordinate: divide by 3 N."""
-        return self.terms(x, z, blur).sum((1, 2))
+    def log_prob(self, x: Tensor, z: Tensor | None = None, blur: float = 0.0, seen: Tensor | None = None) -> Tensor:
+        """log p(x | z) in nats (B,), of sorted clouds x (B, N, 3); per coordinate: divide by 3 N. Options as of `terms`."""
+        return self.terms(x, z, blur, seen).sum((1, 2))
 
     def noise(self, x: Tensor, z: Tensor | None = None) -> Tensor:
         """The standard normal numbers (B, N, 3) from which `cloud` makes x (B, N, 3)."""

@@ -69,10 +69,10 @@ def nll(model: torch.nn.Module, x: Tensor) -> Tensor:
 
 def tasks(scale: str) -> list[dict]:
     """Both forms with three seeds; at full size also the study's: 512 points, five layers, one seed."""
-    steps, hidden = {"cpu": (60, [64, 64]), "gpu": (2000, [512, 512])}[scale]
+    steps, hidden = {"cpu": (60, [64, 64]), "gpu": (1000, [512, 512])}[scale]
     some = dict(category="chair", hidden=hidden)
     rows = [dict(some, form=form, points=128, steps=steps, seed=seed) for form in ("normal", "steps") for seed in range(3)]
-    return rows + ([dict(some, form="stack", points=512, steps=800, seed=0)] if scale == "gpu" else [])
+    return rows + ([dict(some, form="stack", points=512, steps=400, seed=0)] if scale == "gpu" else [])
 
 
 def run(category: str, form: str, points: int, hidden: list[int], steps: int, seed: int, **sizes: int) -> dict[str, float]:
