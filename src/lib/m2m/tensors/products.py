@@ -112,6 +112,13 @@ class Geometry:
         """Rows (E, ...) of the edges in the order in which the sums want them, (nodes * slots, ...)."""
         return values if self._place is None else values.index_select(0, self._place)
 
+    def back(self, values: Tensor) -> Tensor:
+        """Rows in the order of `arranged` (edges, ...), in the order of edge_index again, (E, ...)."""
+        if self._place is None:
+            return values
+        place, values = (self._place, values) if self._empty is None else (self._place[~self._empty], values[~self._empty])
+        return torch.empty_like(values).index_copy_(0, place, values)
+
     def kernels(self, paths: tuple[Path, ...]) -> dict[int, Tensor]:
         """Harmonics times Clebsch-Gordan coefficients of each edge, {l_in: (edges, rows, 2 l_in + 1)}, made once."""
         if paths not in self._kernels:
@@ -128,6 +135,21 @@ class Geometry:
         if self.slots is None:
             return graph.scatter_sum(values, self.edge_index[0], self.nodes)
         return values.view(self.nodes, self.slots, *values.shape[1:]).sum(1)
+
+    def at_receivers(self, values: Tensor) -> Tensor:
+        """Rows (N, ...) of the nodes, for each edge that of its receiver, in the order of `arranged`."""
+        if self.slots is None:
+            return values.index_select(0, self.edge_index[0])
+        return values[:, None].expand(-1, self.slots, *values.shape[1:]).flatten(0, 1)
+
+    def softmax(self, values: Tensor) -> Tensor:
+        """Softmax of rows (edges, ...), in the order of `arranged`, over the neighbours of each node; empty places get 0."""
+        if self.slots is None:
+            return graph.scatter_softmax(values, self.edge_index[0], self.nodes)
+        empty = None if self._empty is None else self._empty.view(-1, *[1] * (values.ndim - 1))
+        values = values if empty is None else values.masked_fill(empty, torch.finfo(values.dtype).min)
+        weights = values.view(self.nodes, self.slots, *values.shape[1:]).softmax(1).flatten(0, 1)
+        return weights if empty is None else weights.masked_fill(empty, 0.0)
 
 
 def products(f: Features, geometry: Geometry, paths: tuple[Path, ...]) -> Features:
