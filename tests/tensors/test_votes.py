@@ -71,6 +71,14 @@ def test_a_mixture_of_votes():
         votes.MixtureVoter((6,))
 
 
+@pytest.mark.parametrize(
+    "wrong, named", [({"arrows": 0}, "arrows"), ({"narrow": 0.0}, "narrow"), ({"narrow": 0.5, "wide": 0.5}, "0 < narrow < wide")]
+)
+def test_a_mixture_needs_arrows_and_a_range_of_widths(wrong, named):
+    with pytest.raises(ValueError, match=named):
+        votes.MixtureVoter((6, 6), **wrong)
+
+
 def mixture(places, weights, widths):
     """A `Mixture` of one removal from lists."""
     value = lambda given: torch.tensor(given)[None, None]

@@ -135,6 +135,10 @@ class MixtureVoter(Voter):
         super().__init__(channels, **settings)
         if not self.l_max:
             raise ValueError(f"channels: got {tuple(channels)}, expected degrees 0 and 1 at least, for arrows")
+        if arrows < 1:
+            raise ValueError(f"arrows: got {arrows}, expected at least 1")
+        if not 0 < narrow < wide:
+            raise ValueError(f"narrow, wide: got {narrow} and {wide}, expected 0 < narrow < wide, in angstrom")
         self.arrows, self.narrow, self.wide = arrows, narrow, wide
         self.scores = nn.Sequential(nn.Linear(channels[0], 32), nn.SiLU(), nn.Linear(32, ELEMENTS + 2 * arrows))
         self.arrow = nn.Linear(channels[1], arrows, bias=False)
