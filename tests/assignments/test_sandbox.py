@@ -2,9 +2,12 @@
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +97,44 @@ def test_a_server_that_dies_is_started_again(either):
     either.process.wait()
     records = either.run([question("b", "value = 2"), question("c", "value = 3")])
     assert value(records["c"]) == 3
+
+
+@pytest.mark.parametrize("kind", ["namespace", "process"])
+def test_nothing_runs_on_when_the_grader_is_killed(kind):
+    if kind == "namespace" and (reason := sandbox.works("namespace")):
+        pytest.skip(reason)
+    endless = "import pathlib\npathlib.Path('started').touch()\nwhile True: pass"
+    program = (
+        "from m2m.assignments.sandbox import Sandbox\n"
+        f"with Sandbox({kind!r}, preload='') as box:\n"
+        "    box._start(); print(box.process.pid, box.root, flush=True)\n"
+        f"    box.run([{question('a', endless, seconds=60.0)!r}])\n"
+    )
+    grader = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    server, folder = grader.stdout.readline().split()
+    family = wait_for(lambda: len(found := sandbox_family(int(server))) >= 3 and found)
+    grader.kill(), grader.wait()
+    shutil.rmtree(folder, ignore_errors=True)
+    assert wait_for(lambda: not any(alive(pid) for pid in family))
+
+
+def sandbox_family(pid):
+    """A process and all below it."""
+    return [pid, *supervisor.descendants(pid)] if alive(pid) else []
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_for(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return found
 
 
 def test_what_it_must_not_show_stops_it(namespace, tmp_path):

@@ -125,6 +125,7 @@ def serve(fork: Callable[[Path], None], root: Path) -> None:
 if __name__ == "__main__":
     SERVER = os.getpid()
     settings = json.loads(sys.argv[1])
+    namespaces.prctl(namespaces.PR_SET_PDEATHSIG, signal.SIGKILL)  # nothing runs on when the grader is killed
     exec(settings["preload"], {})
     gc.collect()
     gc.freeze()
