@@ -68,11 +68,18 @@ def nll(model: torch.nn.Module, x: Tensor) -> Tensor:
 
 
 def tasks(scale: str) -> list[dict]:
-    """Both forms with three seeds; at full size also the study's: 512 points, five layers, one seed."""
-    steps, hidden = {"cpu": (60, [64, 64]), "gpu": (1000, [512, 512])}[scale]
-    some = dict(category="chair", hidden=hidden)
-    rows = [dict(some, form=form, points=128, steps=steps, seed=seed) for form in ("normal", "steps") for seed in range(3)]
-    return rows + ([dict(some, form="stack", points=512, steps=400, seed=0)] if scale == "gpu" else [])
+    """Both forms with three seeds, small; at full size these, larger ones, and the study's: 512 points, five layers, one seed."""
+    small = _both([64, 64], steps=60)
+    if scale == "cpu":
+        return small
+    return small + _both([512, 512], steps=1000) + [
+        dict(category="chair", hidden=[512, 512], form="stack", points=512, steps=400, seed=0)
+    ]
+
+
+def _both(hidden: list[int], steps: int) -> list[dict]:
+    some = dict(category="chair", hidden=hidden, points=128, steps=steps)
+    return [dict(some, form=form, seed=seed) for form in ("normal", "steps") for seed in range(3)]
 
 
 def run(category: str, form: str, points: int, hidden: list[int], steps: int, seed: int, **sizes: int) -> dict[str, float]:
