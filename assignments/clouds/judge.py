@@ -51,9 +51,11 @@ def convention_check(inputs, output):
     if not isinstance(output, list) or len(output) != len(boxes):
         raise Malformed("expected four things for each function")
     alike = lambda k, place: [row[k] for row in output] == [box[place] for box in boxes]
-    yield part(0.5, lambda: alike(0, 0), "mean or sum, for twelve functions", "List each point twice: a sum doubles, a mean does not.")
+    yield part(0.5, lambda: alike(0, 0), "mean or sum, for twelve functions",
+               "List each point twice: a sum doubles, a mean does not.")
     yield part(0.5, lambda: alike(1, 1), "squared or plain", "Three times the distance: three times, or nine times?")
-    yield part(0.5, lambda: close(numbers([row[2] for row in output], (len(boxes),)), [box[3] for box in boxes], 1e-6), "the factor",
+    yield part(0.5,
+               lambda: close(numbers([row[2] for row in output], (len(boxes),)), [box[3] for box in boxes], 1e-6), "the factor",
                "Single points at distance 1: two sums of 1, or one.")
     yield part(0.5, lambda: alike(3, 2), "which cloud's points look for their nearest",
                "If x sits on a part of y, no point of x has far to go, and some of y have.")
@@ -79,11 +81,13 @@ def floor_check(inputs, output):
     chord = lambda t, n: 4 * math.sin(t) * (1 - t / math.pi) ** n
     circle = [r * r * integrate.quad(chord, 0, math.pi, args=(n,), points=[2 / n])[0] for n, r in inputs["circle"]]
     means = [max(1, math.floor(8 / value - 1) + 1) for value in inputs["value"]]
-    yield part(1, lambda: close(numbers(output, (4,), "sphere"), sphere, 1e-9, 1e-6), "spheres of any radius, N against M points",
+    yield part(1, lambda: close(numbers(output, (4,), "sphere"), sphere, 1e-9, 1e-6),
+               "spheres of any radius, N against M points",
                "The radius comes in squared; each of the two sums falls with the number of points of the other cloud.")
     yield part(1, lambda: close(numbers(output, (4,), "circle"), circle, 0, 1e-3), "circles",
                "No point within the angle t on either side: (1 - t/pi) to the power N. A chord is 2 r sin(t/2).")
-    yield part(1, lambda: entry(output, "mean") == means and entry(output, "sum") == [None] * 4 + [1], "how many points are enough",
+    yield part(1, lambda: entry(output, "mean") == means and entry(output, "sum") == [None] * 4 + [1],
+               "how many points are enough",
                "For sums the floor grows with N, from 4 towards 8: a single point is the best there is.")
 
 
@@ -147,7 +151,8 @@ def certify_check(inputs, output):
                "Set rows and columns right exactly, at the end; and measure the regularisation in the unit of the costs.")
     yield part(1, every(lambda k: bound(k, 0.05)), "f and g that are allowed, with a bound at most 5 % too low",
                "The f and g of a blurred plan break f + g <= d a little. Given f, take the largest g that does not.")
-    yield part(1, every(proof), "the two within 1 % of each other", "A smaller regularisation in the end, reached in steps, with enough rounds.")
+    yield part(1, every(proof), "the two within 1 % of each other",
+               "A smaller regularisation in the end, reached in steps, with enough rounds.")
 
 
 # q4: games
@@ -234,7 +239,7 @@ def impostors_check(inputs, output):
                "coverage 1, a small MMD, and 1-NNA 1", "Pairs of real clouds, with pairs of made clouds beside them.")
     yield part(1.5, lambda: all(cov <= 0.25 and 0.45 <= nna <= 0.55 for cov, _, nna in verdicts("collapse")),
                "1-NNA of a half, and a coverage of at most 1/4",
-               "Made clouds about one real cloud, each farther from its like than from it; the other real clouds far away, together.")
+               "Made clouds about one real cloud, farther from each other than from it; the other real ones far away.")
 
 
 # q6: an encoder that sees classes
@@ -273,7 +278,8 @@ def answers_check(inputs, output):
     q = part(1, lambda: right(0, "answers") and right(1, "answers"), "the best answer for each class",
              "Set the derivative of the mean ELBO of a class to zero: prior times the geometric mean of the likelihoods.")
     yield q
-    yield part(1, lambda: right(0, "gap") and right(1, "gap"), "the nats that are lost", "The evidence is that of each datum, not of the class.")
+    yield part(1, lambda: right(0, "gap") and right(1, "gap"), "the nats that are lost",
+               "The evidence is that of each datum, not of the class.")
     yield part(1, lambda: q["points"] > 0 and all(right(k, name) for k in (2, 3) for name in ("answers", "gap")),
                "very small likelihoods, and classes of one", "exp(-5000) is zero. Stay in logarithms: logsumexp and softmax.")
 
@@ -309,9 +315,11 @@ def split_check(inputs, output):
         gains.append((spread + mu.mean() ** 2 - 1 - math.log(spread)) / 2)
     got = lambda k: numbers(output, (len(wanted), 2), "split")[:, k]
     yield part(1, lambda: close(got(0), numpy.array(wanted)[:, 0], 1e-3), "the information about which cloud it was",
-               "It lies between 0 and log S. A sum over a grid is exact enough if its steps are finer than the narrowest answer.")
-    yield part(1, lambda: close(got(1), numpy.array(wanted)[:, 1], 1e-3), "the mismatch", "The KL of the mixture of all answers from the prior.")
-    yield part(1, lambda: close(numbers(output, (len(gains),), "gain"), gains, 1e-3), "what the best normal prior takes off",
+               "It lies between 0 and log S. A sum over a grid will do, with steps finer than the narrowest answer.")
+    yield part(1, lambda: close(got(1), numpy.array(wanted)[:, 1], 1e-3), "the mismatch",
+               "The KL of the mixture of all answers from the prior.")
+    yield part(1, lambda: close(numbers(output, (len(gains),), "gain"), gains, 1e-3),
+               "what the best normal prior takes off",
                "Its variance is that of the means plus the mean of the variances.")
 
 
@@ -319,7 +327,8 @@ def split_check(inputs, output):
 
 WORDS = ("order", "company", "density", "deaf")
 ENCODERS = {
-    "largest": (), "two views": (), "largest of pairs": (), "mean": ("density",), "sum": ("density",), "attention": ("density",),
+    "largest": (), "two views": (), "largest of pairs": (), "mean": ("density",), "sum": ("density",),
+    "attention": ("density",),
     "centred": ("company",), "next": ("company",), "place": ("company",), "first": ("company",), "duel": ("company",),
     "list": ("order", "density"), "slow list": ("order", "density"), "batch": ("order", "company"),
     "constant": ("deaf",), "far mean": ("density",),
@@ -379,7 +388,7 @@ def faults_probe(answer, inputs):
 
 
 def faults_check(inputs, output):
-    hints = {"order": "Shuffle the points of clouds in company, each in its own way: alone in its batch a cloud may not notice.",
+    hints = {"order": "Shuffle the points of clouds in company, each in its own way: one alone may not notice.",
              "company": "Compare a cloud among others, among other others, in another place and alone.",
              "density": "List some of the points twice. If all are listed twice a mean stays as it is.",
              "deaf": "Compare clouds with each other, and with quite different ones."}
@@ -439,24 +448,29 @@ def density_check(inputs, output):
         return all(close(numbers(output, (7,), str(k)), _log_q(inputs["cases"][k]), 1e-8, 1e-9) for k in which)
 
     yield part(0.5, lambda: right(0), "no step: mu and sigma alone", "The width sigma belongs to the density: t = 0.")
-    yield part(1.25, lambda: right(1, 2), "one step", "The gate and m are functions of the point before the step: find it from the left to the right.")
-    yield part(1.25, lambda: right(3, 4), "several steps", "The last step is undone first, and each gate is taken at its own point.")
+    yield part(1.25, lambda: right(1, 2), "one step",
+               "The gate and m are functions of the point before the step: find it from the left to the right.")
+    yield part(1.25, lambda: right(3, 4), "several steps",
+               "The last step is undone first, and each gate is taken at its own point.")
 
 
 # q10: the books
 
 def books_inputs(rng):
-    return {"reports": [[float(rng.uniform(-1, 2)), int(rng.integers(20, 3000)), bool(k % 2), float(rng.uniform(0.1, 3))] for k in range(8)]}
+    report = lambda k: [float(rng.uniform(-1, 2)), int(rng.integers(20, 3000)), bool(k % 2), float(rng.uniform(0.1, 3))]
+    return {"reports": [report(k) for k in range(8)]}
 
 
 def books_probe(answer, inputs):
-    return {"books": lambda: [float(answer.same_books(*one)) for one in inputs["reports"]], "ranking": lambda: list(answer.ranking)}
+    return {"books": lambda: [float(answer.same_books(*one)) for one in inputs["reports"]],
+            "ranking": lambda: list(answer.ranking)}
 
 
 def books_check(inputs, output):
-    wanted = [nats + math.log(unit) - (0 if ordered else math.lgamma(N + 1) / (3 * N)) for nats, N, ordered, unit in inputs["reports"]]
+    fold = lambda N, ordered: 0 if ordered else math.lgamma(N + 1) / (3 * N)
+    wanted = [nats + math.log(unit) - fold(N, ordered) for nats, N, ordered, unit in inputs["reports"]]
     yield part(1.25, lambda: close(numbers(output, (8,), "books"), wanted, 1e-9, 1e-9), "any report, in the same books",
-               "N! for what was not sorted; and a density of x / unit is one of x after division by the unit, in each coordinate.")
+               "N! for what was not sorted; and a density of x / unit is that of x times the unit, in each coordinate.")
     yield part(0.75, lambda: entry(output, "ranking") == ["B", "D", "A"], "the ranking",
                "A Chamfer loss is not in nats. The others in the same books, lowest first.")
 
@@ -506,8 +520,10 @@ def bell_check(inputs, output):
         v = mean((u - mean(u)) ** 2)
         soft.append(0.5 * math.log(2 * math.pi * math.e * v) - mean(-numpy.log(-w * numpy.expm1(-d / w))) - entropy)
     got = lambda k: numbers(output, (5, 2), "bell")[:, k]
-    yield part(1, lambda: close(got(0), lost, 2e-3), "what the best bell loses", "Mean and variance of p make the best normal density.")
-    yield part(1, lambda: close(got(1), behind, 2e-3), "the mass that it has on steps backwards", "Its distribution function at 0.")
+    yield part(1, lambda: close(got(0), lost, 2e-3), "what the best bell loses",
+               "Mean and variance of p make the best normal density.")
+    yield part(1, lambda: close(got(1), behind, 2e-3), "the mass that it has on steps backwards",
+               "Its distribution function at 0.")
     yield part(1, lambda: close(numbers(output, (5,), "soft"), soft, 2e-3), "what is lost with u in the place of d",
                "The density of d is that of u times du/dd. u goes far down for short steps: use a grid that is fine there.")
 
@@ -532,8 +548,8 @@ def chairs_probe(answer, inputs):
     digits = lambda value, places: [[round(v, places) for v in row] for row in value.double().flatten(1).tolist()]
     with torch.no_grad():
         codes = digits(encode(test), 3)
-        return {"codes": codes, "order": lambda: digits(encode(test[:, inputs["order"]]), 6), "exact": lambda: digits(encode(test), 6),
-                "made": lambda: digits(decode(torch.tensor(codes)), 4), "samples": lambda: digits(sample(60), 4)}
+        return {"codes": codes, "exact": lambda: digits(encode(test), 6),
+                "order": lambda: digits(encode(test[:, inputs["order"]]), 6), "made": lambda: digits(decode(torch.tensor(codes)), 4), "samples": lambda: digits(sample(60), 4)}
 
 
 def _clouds(output, name):
@@ -578,7 +594,8 @@ def chairs_check(inputs, output):
         coverage, told = metrics.coverage(between), metrics.one_nna(between, within, own)
         return coverage >= 0.2 and told <= 0.85 and metrics.one_nna(copies, within, own_seen) >= 0.2
 
-    yield part(0.5, lambda: good and unordered(), "the order of the points does not matter", "Read all points, and pool without an order.")
+    yield part(0.5, lambda: good and unordered(), "the order of the points does not matter",
+               "Read all points, and pool without an order.")
     yield part(1.5, lambda: good and stands(), "60 new chairs beside real ones, and no copies of the training set",
                "Draw codes from where the codes of real chairs lie, and decode them.")
 
@@ -586,14 +603,16 @@ def chairs_check(inputs, output):
 QUESTIONS = [
     Question("q1", "Which Chamfer distance", 2, convention_probe, convention_check, convention_inputs,
              read=DISTANCES + "Four things by one name"),
-    Question("q2", "Floors", 3, floor_probe, floor_check, floor_inputs, read=DISTANCES + "The floor: two clouds of the same thing"),
+    Question("q2", "Floors", 3, floor_probe, floor_check, floor_inputs,
+             read=DISTANCES + "The floor: two clouds of the same thing"),
     Question("q3", "A distance with a proof", 3, certify_probe, certify_check, certify_inputs,
              read=DISTANCES + "Sinkhorn: nearly as good, on any device, with bounds"),
     Question("q4", "Which game", 4, game_probe, game_check, game_inputs, seconds=20, read=DISTANCES + "The games"),
     Question("q5", "Metrics that disagree", 3, impostors_probe, impostors_check, read=DISTANCES + "From pairs to sets"),
     Question("q6", "An encoder that sees classes", 3, answers_probe, answers_check, answers_inputs,
              read=VAE + "A bound that can be checked"),
-    Question("q7", "Information and mismatch", 3, split_probe, split_check, split_inputs, read=VARIANTS + "A prior that fits"),
+    Question("q7", "Information and mismatch", 3, split_probe, split_check, split_inputs,
+             read=VARIANTS + "A prior that fits"),
     Question("q8", "A test for encoders", 4, faults_probe, faults_check, faults_inputs,
              read=VARIANTS + "Attention, and which axis is the batch"),
     Question("q9", "The density of given points", 3, density_probe, density_check, density_inputs,
@@ -603,7 +622,7 @@ QUESTIONS = [
     Question("q12", "Six numbers for a chair", 5, chairs_probe, chairs_check, chairs_inputs, seconds=100,
              read=VAE + "The VAE in thirty lines"),
     Written("q13", "Three conclusions", {
-        "likelihood: exp(-Chamfer) has no constant integral; sums over 512 and 2,048 points are other losses, a factor of about 4": 1,
+        "likelihood: exp(-Chamfer) has no constant integral; sums over 512 and 2,048 points differ by about 4": 1,
         "information is at most log 400 = 6.0 nats; the other 32 or more are mismatch": 1,
         "groups: nothing is drawn, so no chain of densities; what a likelihood would need": 1,
     }, read=VAE + "What Chamfer makes of the bound"),

@@ -13,7 +13,8 @@ def fit(train):
         kl = ((mu**2 + (2 * r).exp() - 1) / 2 - r).sum(-1)
         return (2000 * chamfer(net[1](z), x) + 0.3 * kl).mean()
 
-    training.fit(nn.ModuleList([read, write]), train, loss, steps=600, batch_size=16, lr=5e-3, warmup=20, clip=100.0, progress=False)
+    net = nn.ModuleList([read, write])
+    training.fit(net, train, loss, steps=600, batch_size=16, lr=5e-3, warmup=20, clip=100.0, progress=False)
     encode = lambda x: read(x / size)[:, :6].detach()
     decode = lambda z: write(z).detach() * size
     codes = encode(train[:, :128])
