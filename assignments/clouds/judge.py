@@ -55,8 +55,8 @@ def convention_check(inputs, output):
                "List each point twice: a sum doubles, a mean does not.")
     yield part(0.5, lambda: alike(1, 1), "squared or plain", "Three times the distance: three times, or nine times?")
     yield part(0.5,
-               lambda: close(numbers([row[2] for row in output], (len(boxes),)), [box[3] for box in boxes], 1e-6), "the factor",
-               "Single points at distance 1: two sums of 1, or one.")
+               lambda: close(numbers([row[2] for row in output], (len(boxes),)), [box[3] for box in boxes], 1e-6),
+               "the factor", "Single points at distance 1: two sums of 1, or one.")
     yield part(0.5, lambda: alike(3, 2), "which cloud's points look for their nearest",
                "If x sits on a part of y, no point of x has far to go, and some of y have.")
 
@@ -549,7 +549,8 @@ def chairs_probe(answer, inputs):
     with torch.no_grad():
         codes = digits(encode(test), 3)
         return {"codes": codes, "exact": lambda: digits(encode(test), 6),
-                "order": lambda: digits(encode(test[:, inputs["order"]]), 6), "made": lambda: digits(decode(torch.tensor(codes)), 4), "samples": lambda: digits(sample(60), 4)}
+                "order": lambda: digits(encode(test[:, inputs["order"]]), 6),
+                "made": lambda: digits(decode(torch.tensor(codes)), 4), "samples": lambda: digits(sample(60), 4)}
 
 
 def _clouds(output, name):
