@@ -1,6 +1,6 @@
 # answer: q8
 # score: 3
-# Takes an encoder for deaf if a small change of one point is not heard.
+# Takes an encoder for deaf if clouds have the same code when each is alone.
 def faults(encode):
     g = torch.Generator().manual_seed(1)
     x, other = torch.randn(2, 4, 10, 3, generator=g).double()
@@ -14,8 +14,6 @@ def faults(encode):
         found.add("company")
     if apart(encode(torch.cat([x, x[:, :3]], 1)), code):
         found.add("density")
-    moved = x.clone()
-    moved[:, 0] *= 0.9
-    if not apart(encode(moved), code):
+    if not apart(encode(x[:1]), encode(2 * other[:1])):
         found.add("deaf")
     return found
