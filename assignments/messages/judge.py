@@ -430,11 +430,14 @@ def work_check(inputs, output):
     raw = entry(output, "loop")
     loop = numbers(raw, (len(raw) if isinstance(raw, list) else 0, 4, 3))
     allowed = 3 <= len(loop) <= 400 and numpy.isfinite(loop).all() and numpy.abs(loop[0] - loop[-1]).max() < 1e-9
-    allowed = bool(allowed and numpy.linalg.norm(loop - x, axis=-1).max() < 0.3 + 1e-9)
+    allowed = allowed and numpy.linalg.norm(loop - x, axis=-1).max() < 0.3 + 1e-9
+    allowed = bool(allowed and numpy.linalg.norm(numpy.diff(loop, axis=0), axis=-1).sum(0).max() <= 2)
     gained = abs(_work(loop, *law)) if allowed else 0.0
-    share = gained / (0.5 * abs(_work(_good_loop(x, *law), *law)))
+    full = 0.5 * abs(_work(_good_loop(x, *law), *law))
+    share = gained / full
     yield part(2, min(share, 1.0) if share > 0.02 else 0.0,
-               f"a closed loop within 0.3 of every atom on which the force does work: {gained:.3f}",
+               f"a closed loop, once round within 0.3 of every atom, on which the force does work: {gained:.2g}, of {full:.2g} "
+               "for full marks",
                "Forth and back on one line gains nothing: a loop must enclose an area. In which plane do the two "
                "mixed derivatives of the force differ most?")
 
@@ -732,7 +735,7 @@ def train_check(inputs, output):
     line = ((x + time * v - end) ** 2).mean()
     ratio = float(((got - end) ** 2).mean() / line) if numpy.isfinite(got).all() else math.inf
     share = math.log(NONE / ratio) / math.log(NONE / FULL) if ratio > 0 else 1.0
-    yield part(5, min(max(share, 0.0), 1.0), f"held-out error, turned and moved: {ratio:.3f} of the best straight line's",
+    yield part(5, min(max(share, 0.0), 1.0), f"held-out error, turned and moved: {ratio:.2g} of the best straight line's",
                "The training systems lie at the origin, stretched along z, and the test systems anywhere: build the "
                "symmetry in, then tune steps and rate.")
 
@@ -756,15 +759,15 @@ QUESTIONS = [
              read=GROUPS + "Four rotations of one filter"),
     Question("q11", "Showing a symmetry, or building it in", 3, augment_probe, augment_check, augment_inputs,
              read=GROUPS + "Fourier over the group: steerable features"),
-    Question("q12", "Training", 5, train_probe, train_check, train_inputs, seconds=200, read=EGNN + "Models compared"),
+    Question("q12", "Training", 5, train_probe, train_check, train_inputs, seconds=60, read=EGNN + "Models compared"),
     Written("q13", "A force head", {
         "equivariance and a vanishing sum of forces do not make a field of forces a gradient": 1,
         "errors are measured frame by frame, work adds up along the path; a loop or a drift as the number to ask for": 1,
         "a flat total energy would not be enough: conservation is not correctness, with a second number": 1,
     }, read=GEOMETRY + "Lesson two: conservation is not correctness"),
     Written("q14", "How much symmetry", {
-        "(a) E(3) and distances or EGNN: mirror images have equal energies": 1,
-        "(b) rotations without mirrors: an invariant of E(3) gives both hands one answer": 1,
+        "(a) E(3), with a layer, and one thing that a larger or smaller group would spoil": 1,
+        "(b) rotations without mirrors, what is missing for it, and that an invariant of E(3) gives both hands one answer": 1,
         "(c) the field breaks the symmetry: give it as an input that turns along, or drop rotations other than about it": 1,
     }, read=EGNN + "What EGNN cannot see"),
 ]

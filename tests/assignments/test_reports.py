@@ -117,6 +117,8 @@ def test_pages_are_self_contained_and_escaped(graded, assignment):
         "what the program printed stays with the instructor"
     )
     assert "section &#x27;The bridge&#x27;" in page and "7 marks for written answers are still to come" in page
+    assert re.search(r"- of \d", page), "not marked yet is not 0"
+    assert not re.search(r"- of \d", paths[1].read_text(encoding="utf-8")), "an empty answer has 0"
 
 
 def test_a_page_with_a_secret_is_not_written(graded, assignment):

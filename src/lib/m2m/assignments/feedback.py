@@ -26,7 +26,7 @@ def page(result: dict, assignment: Assignment, with_answers: bool = True) -> str
     """The HTML of one student's page."""
     rows = [(question, result["questions"][question.id]) for question in assignment.questions]
     lines = "".join(
-        f"<tr><td>{question.id}</td><td>{_text(question.title)}</td><td>{row['points']:g} of {row['max']:g}</td></tr>"
+        f"<tr><td>{question.id}</td><td>{_text(question.title)}</td><td>{_points(row)}</td></tr>"
         for question, row in rows
     )
     still_open = f"<p>{result['open']} marks for written answers are still to come.</p>" if result.get("open") else ""
@@ -64,9 +64,15 @@ def _question(question: object, row: dict, with_answers: bool) -> str:
     )
     return (
         f"<section class={'full' if full else 'part'}><h2>{question.id}. {_text(question.title)}"
-        f"<span class=points>{row['points']:g} of {row['max']:g}</span></h2>\n"
+        f"<span class=points>{_points(row)}</span></h2>\n"
         f"<ul>{parts}</ul>{message}{read}{answer}{pictures}</section>"
     )
+
+
+def _points(row: dict) -> str:
+    """A written answer that nobody has marked has no points yet, not 0."""
+    waits = row["status"] == "by hand" and not row["parts"]
+    return f"{'-' if waits else format(row['points'], 'g')} of {row['max']:g}"
 
 
 def _text(value: object) -> str:
