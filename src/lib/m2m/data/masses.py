@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from m2m import arguments
 from m2m.tensors.clebsch_gordan import clebsch_gordan
 
 TRIES = 1000
@@ -30,9 +31,7 @@ def random(
     Raises:
         ValueError: a count below 1, or points that do not fit into the ball that far apart.
     """
-    for name, value in {"samples": samples, "n": n}.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}: got {value}, expected a whole number from 1 on")
+    arguments.whole(samples=samples, n=n)
     x = torch.zeros(samples, n, 3, dtype=torch.float64)
     bad = torch.ones(samples, dtype=torch.bool)
     for _ in range(TRIES):  # draw the clouds again in which two points are too near

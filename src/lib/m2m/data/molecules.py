@@ -18,6 +18,8 @@ import numpy
 import torch
 from torch import Tensor
 
+from m2m.atoms import RADII
+
 SHIPPED = Path(__file__).parent / "files" / "qm9_10k.npz"
 TWINS = SHIPPED.with_name("qm9_twins.npz")  # pairs that stand side by side, with other bonds and the same refined colours
 GRID = 5e-4  # angstrom; rounding moves an atom by at most 2.5e-4 along an axis
@@ -45,7 +47,6 @@ ATOMS = {
     "H": (-0.497912, -37.844411, -54.581501, -75.062219, -99.716370),
     "G": (-0.510927, -37.861317, -54.598897, -75.079532, -99.733544),
 }
-RADII = {1: 0.31, 6: 0.76, 7: 0.71, 8: 0.66, 9: 0.57}  # covalent, angstrom (Cordero and others 2008, doi:10.1039/b801115j)
 
 
 @dataclass

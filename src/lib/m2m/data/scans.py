@@ -16,6 +16,7 @@ from numpy import ndarray
 from numpy.random import Generator
 from torch import Tensor
 
+from m2m import arguments
 from m2m.data import furniture, solids
 
 NAMES = furniture.NAMES
@@ -65,9 +66,7 @@ def make(number: int, points: int = 128, *, seed: int = 0, **options) -> Scans:
     >>> make(30).x.shape
     torch.Size([30, 128, 3])
     """
-    for name, value in (("number", number), ("points", points)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}: got {value!r}, expected a whole number from 1 on")
+    arguments.whole(number=number, points=points)
     classes = numpy.arange(number) % len(NAMES)
     made = [scan(NAMES[c], numpy.random.default_rng((seed, i)), points, **options) for i, c in enumerate(classes)]
     x, mask = (torch.from_numpy(numpy.stack(part)) for part in zip(*made, strict=True))

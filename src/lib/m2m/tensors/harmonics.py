@@ -22,6 +22,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from m2m import arguments
+
 NORMALIZATIONS = {
     "norm": lambda l: 1.0,
     "component": lambda l: math.sqrt(2 * l + 1),
@@ -99,8 +101,7 @@ def legendre(y: Tensor, d2: Tensor, m: int, l_max: int, size: Callable[[int], fl
 
 
 def check(r: Tensor, l_max: int, normalization: str) -> None:
-    if isinstance(l_max, bool) or not isinstance(l_max, int) or l_max < 0:
-        raise ValueError(f"l_max: got {l_max!r}, expected a whole number from 0 on")
+    arguments.whole(0, l_max=l_max)
     if normalization not in NORMALIZATIONS:
         raise ValueError(f"normalization: got {normalization!r}, expected one of {', '.join(NORMALIZATIONS)}")
     if r.ndim < 1 or r.shape[-1] != 3 or r.dtype not in (torch.float32, torch.float64):

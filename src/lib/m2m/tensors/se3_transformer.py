@@ -22,8 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from m2m import arguments
 from m2m.messages import radial
-from m2m.tensors import irreps, tfn
+from m2m.tensors import tfn
 from m2m.tensors.nonlinear import Gate, NormNonlinearity, check_channels
 from m2m.tensors.products import Features, Geometry, products
 
@@ -256,8 +257,7 @@ class SE3Transformer(nn.Module):
     ):
         super().__init__()
         check_heads(channels, heads)
-        if isinstance(layers, bool) or not isinstance(layers, int) or layers < 1:
-            raise ValueError(f"layers: got {layers!r}, expected a whole number from 1 on")
+        arguments.whole(layers=layers)
         options |= {"heads": heads, "edge_features": edge_features, "kind": kind}
         spread = {l: channels.get(l, c) for l, c in channels_in.items()}
         self.embed = tfn.SelfInteraction(channels_in, spread)

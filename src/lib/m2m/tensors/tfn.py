@@ -90,7 +90,7 @@ class Convolution(nn.Module):
             raise ValueError(f"kind: got {kind!r}, expected 'full' or 'depthwise'")
         if not neighbours > 0:
             raise ValueError(f"neighbours: got {neighbours}, expected a positive number")
-        self.l_filter, self.kind, self.neighbours = check_degree(l_filter), kind, neighbours
+        self.l_filter, self.kind, self.neighbours = irreps.degree(l_filter, "l_filter"), kind, neighbours
         every = ordered(allowed(self.channels_in, range(l_filter + 1), self.channels_out))
         self.paths = every if paths is None else ordered(paths)
         self._check_paths(every)
@@ -237,12 +237,6 @@ class Layer(nn.Module):
         if self.itself is not None:
             out |= {l: out[l] + value for l, value in self.itself(f).items()}
         return out if self.nonlinear is None else self.nonlinear(out)
-
-
-def check_degree(l: int) -> int:
-    if isinstance(l, bool) or not isinstance(l, int) or not 0 <= l <= irreps.L_MAX:
-        raise ValueError(f"l_filter: got {l!r}, expected a degree from 0 to {irreps.L_MAX}")
-    return l
 
 
 def _normal(rows: int, columns: int, gain: float = 1.0, fan: int | None = None) -> nn.Parameter:

@@ -21,9 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from m2m.messages.radial import Gaussians
+from m2m.messages.schnet import ShiftedSoftplus
 from m2m.tensors import factorised
 
 ELEMENTS = 5  # H, C, N, O, F
+softplus = ShiftedSoftplus()
 
 
 class Votes(NamedTuple):
@@ -276,11 +278,6 @@ def orthogonal(size_in: int, size_out: int, bias: bool = True) -> nn.Linear:
     if bias:
         nn.init.zeros_(linear.bias)
     return linear
-
-
-def softplus(value: Tensor) -> Tensor:
-    """ln(e^x / 2 + 1 / 2), which is 0 at 0."""
-    return functional.softplus(value) - 0.6931471805599453
 
 
 def bend(f: Tensor, bias: Tensor) -> Tensor:
