@@ -17,7 +17,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from m2m import arguments
-from m2m.data import furniture, solids
+from m2m.data import cloud_scaling, furniture, solids
 
 NAMES = furniture.NAMES
 RAYS = 4  # as many for each point that is wanted
@@ -49,8 +49,8 @@ class Scans:
         """The first points of each cloud, which are in random order, centred and scaled anew."""
         if not 1 <= points <= self.x.shape[1]:
             raise ValueError(f"points: got {points}, expected 1 to {self.x.shape[1]}, the points there are")
-        x = self.x[:, :points] - self.x[:, :points].mean(1, keepdim=True)
-        return Scans(x / x.norm(dim=-1).amax(1)[:, None, None], self.y, self.mask[:, :points])
+        x = cloud_scaling.unit_sphere(self.x[:, :points], centre="mean")
+        return Scans(x, self.y, self.mask[:, :points])
 
 
 def make(number: int, points: int = 128, *, seed: int = 0, **options) -> Scans:

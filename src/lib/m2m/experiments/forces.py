@@ -10,6 +10,8 @@ All data are the shipped GFN2-xTB trajectories. Every model has the same feature
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -146,7 +148,7 @@ def errors(model: nn.Module, test: Trajectory) -> dict[str, float]:
 def rotate(trajectory: Trajectory, turns: Tensor) -> Trajectory:
     """Each frame and its forces turned by its own rotation (T, 3, 3)."""
     turn = lambda value: torch.einsum("tab,tnb->tna", turns.to(value.dtype), value)
-    return Trajectory(**(vars(trajectory) | dict(x=turn(trajectory.x), forces=turn(trajectory.forces))))
+    return replace(trajectory, x=turn(trajectory.x), forces=turn(trajectory.forces))
 
 
 def align(trajectory: Trajectory) -> Trajectory:
@@ -156,8 +158,7 @@ def align(trajectory: Trajectory) -> Trajectory:
     u, _, vt = torch.linalg.svd(x.transpose(1, 2) @ x[0])
     proper = torch.ones(len(x), 3, dtype=x.dtype)
     proper[:, 2] = torch.linalg.det(u @ vt)
-    centred = Trajectory(**(vars(trajectory) | dict(x=x.to(trajectory.x.dtype))))
-    return rotate(centred, (u * proper[:, None] @ vt).transpose(1, 2))
+    return rotate(replace(trajectory, x=x.to(trajectory.x.dtype)), (u * proper[:, None] @ vt).transpose(1, 2))
 
 
 # --- Dynamics ---------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 
-import torch
 from torch import nn
 
 from m2m import runtime, training
@@ -43,12 +42,11 @@ def train(rung: str, *, systems: int, seed: int, steps: int, batch_size: int, lr
     if rung not in ladder.RUNGS:
         raise ValueError(f"rung: got {rung!r}, expected one of {', '.join(ladder.RUNGS)}")
     data, validation, _ = nbody.sets("isotropic")
-    rows = torch.arange(systems) + systems * (seed % (len(data) // systems))
     runtime.seed_everything(seed)
     model, some = ladder.RUNGS[rung]().to(runtime.device()), validation.select(slice(0, 500))
     history = training.fit(
-        model, data.select(rows), nbody.loss, steps=steps, batch_size=batch_size, lr=lr, warmup=20, clip=1.0, average=0.99,
-        validate=lambda m: nbody.errors(m, some).mean().item(), validate_every=max(1, steps // 5), patience=5, seed=seed,
+        model, nbody.slice_of(data, systems, seed), nbody.loss, steps=steps, batch_size=batch_size, lr=lr, warmup=20, clip=1.0,
+        average=0.99, validate=lambda m: nbody.errors(m, some).mean().item(), validate_every=max(1, steps // 5), patience=5, seed=seed,
         progress=False)  # fmt: skip
     return model.cpu(), history
 

@@ -21,7 +21,7 @@ from torch.nn import functional
 from m2m.messages import radial
 from m2m.tensors import irreps
 from m2m.tensors.clebsch_gordan import paths as allowed
-from m2m.tensors.nonlinear import Gate, NormNonlinearity, check_channels
+from m2m.tensors.nonlinear import Gate, NormNonlinearity, check_channels, choose
 from m2m.tensors.products import Features, Geometry, Path, ordered, products
 
 __all__ = ["Convolution", "Gate", "Geometry", "Layer", "NormNonlinearity", "Radial", "SelfInteraction"]
@@ -45,7 +45,11 @@ class Radial(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, d: Tensor) -> Tensor:
-        h = functional.silu(self.linear(self.basis(d)))
+        return self.bent(self.linear(self.basis(d)), d)
+
+    def bent(self, h: Tensor, d: Tensor) -> Tensor:
+        """SiLU(h) C(d) for h (..., hidden) and d (...)."""
+        h = functional.silu(h)
         return h if self.cutoff is None else h * radial.polynomial(d, self.cutoff)[..., None]
 
 
@@ -222,11 +226,7 @@ class Layer(nn.Module):
         **options,
     ):
         super().__init__()
-        if nonlinearity not in ("gate", "norm", None):
-            raise ValueError(f"nonlinearity: got {nonlinearity!r}, expected 'gate', 'norm' or None")
-        bend = {"gate": Gate, "norm": NormNonlinearity}.get(nonlinearity)
-        self.nonlinear = bend(channels_out) if bend else None
-        wanted = self.nonlinear.channels_in if bend else channels_out
+        self.nonlinear, wanted = choose(nonlinearity, channels_out)
         self.convolution = Convolution(channels_in, wanted, l_filter, basis, **options)
         kept = {l: c for l, c in wanted.items() if l in channels_in}
         self.itself = SelfInteraction(channels_in, kept) if kept else None

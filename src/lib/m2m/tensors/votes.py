@@ -105,8 +105,7 @@ class Voter(nn.Module):
         geometry = factorised.Geometry(x, element >= 0, self.basis, self.l_max)
         f = {0: one_hot(element, x.dtype) * there}
         for k, (convolution, own) in enumerate(zip(self.convolutions, self.own, strict=True)):
-            sent = convolution(f, geometry)
-            new = gate({l: sent[l] + own[str(l)](f[l]) if l in f else sent[l] for l in sent})
+            new = layer(f, geometry, convolution, own)
             f = {l: (new[l] + f[l] if k else new[l]) * there for l in new}
         return f, left
 
@@ -265,6 +264,14 @@ def gate(f: dict[int, Tensor]) -> dict[int, Tensor]:
     gated = {l: value.shape[-1] for l, value in f.items() if l}
     numbers, *gates = f[0].split([f[0].shape[-1] - sum(gated.values()), *gated.values()], -1)
     return {0: functional.silu(numbers)} | {l: f[l] * g.sigmoid() for l, g in zip(gated, gates, strict=True)}
+
+
+def layer(
+    f: dict[int, Tensor], geometry: factorised.Geometry, convolution: factorised.Convolution, own: nn.ModuleDict
+) -> dict[int, Tensor]:
+    """Convolution plus self-interaction of {l: (B, 2l + 1, n, R, C_l)}, then the gate."""
+    sent = convolution(f, geometry)
+    return gate({l: sent[l] + own[str(l)](f[l]) if l in f else sent[l] for l in sent})
 
 
 def self_interaction(channels_in: dict[int, int], channels_out: dict[int, int], linear=nn.Linear) -> nn.ModuleDict:
