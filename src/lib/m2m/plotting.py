@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from m2m.data import molecules
-from m2m.rendering import PALETTE, BookRenderer  # importing it registers the renderer
+from m2m.rendering import PALETTE  # importing it registers the renderer
 
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY, GREY = PALETTE
 DENSITY_MAP = "Blues"
