@@ -76,7 +76,11 @@ class OrientedFilters(schnet.Filters):
 
 
 def network(model: str, scale: float = 1.0) -> schnet.SchNet:
-    """An untrained model of this name; `scale` in kcal/mol."""
+    """An untrained model of this name; `scale` in kcal/mol.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     if model not in MODELS:
         raise ValueError(f"model: got {model!r}, expected one of {', '.join(MODELS)}")
     kind = schnet.VectorForces if model == "vector" else schnet.SchNet
@@ -87,7 +91,11 @@ def network(model: str, scale: float = 1.0) -> schnet.SchNet:
 
 
 def data(molecule: str, frames: int, seed: int, aligned: bool = False) -> tuple[Trajectory, Trajectory]:
-    """`frames` training frames drawn from the training blocks, and all test frames; energies from the training mean."""
+    """`frames` training frames drawn from the training blocks, and all test frames; energies from the training mean.
+
+    Raises:
+        ValueError: more frames than the training blocks have, or none.
+    """
     whole = trajectories.load(molecule)
     whole = align(whole) if aligned else whole
     train, test = trajectories.block_split(len(whole))

@@ -136,7 +136,11 @@ class PointSetNet(nn.Module):
 
 
 def build(model: str, seed: int) -> nn.Module:
-    """An untrained network by its name."""
+    """An untrained network by its name.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     if model not in IMAGES and model not in POINTS:
         raise ValueError(f"model: got {model!r}, expected one of {', '.join([*IMAGES, *POINTS])}")
     runtime.seed_everything(seed)

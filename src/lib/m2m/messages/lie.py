@@ -36,7 +36,7 @@ def so2_log(r: Tensor) -> Tensor:
 
 
 def wrap(theta: Tensor) -> Tensor:
-    """The same angles in (-pi, pi]. What is pi up to rounding is +pi: else rounding would decide between two ends."""
+    """The same angles (...,) in (-pi, pi]. What is pi up to rounding is +pi: else rounding would decide between two ends."""
     theta = math.pi - torch.remainder(math.pi - theta, 2 * math.pi)
     return torch.where(theta < -math.pi * (1 - 8 * torch.finfo(theta.dtype).eps), theta + 2 * math.pi, theta)
 

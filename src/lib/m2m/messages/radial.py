@@ -52,7 +52,7 @@ class Bessel(nn.Module):
 
 
 def cosine(d: Tensor, cutoff: float) -> Tensor:
-    """C(d) = (cos(pi d / r_c) + 1) / 2 below r_c, 0 above. Value and slope are continuous at r_c."""
+    """C(d) = (cos(pi d / r_c) + 1) / 2 below r_c, 0 above, for distances d (...,). Value and slope are continuous at r_c."""
     return torch.where(d < cutoff, 0.5 * (torch.cos(d * (math.pi / cutoff)) + 1), 0.0)
 
 

@@ -187,7 +187,7 @@ def paired(x: Tensor, cutoff: float, batch: Tensor) -> Tensor:
 
 
 def graphs(batch: Tensor) -> int:
-    """How many graphs there are: the last one's number and one."""
+    """How many graphs there are, for batch (N,): the last one's number and one."""
     return int(batch[-1]) + 1 if len(batch) else 0
 
 

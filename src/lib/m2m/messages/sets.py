@@ -91,6 +91,7 @@ def check_sets(x: Tensor, size: int) -> None:
 
 
 def check_positive(**values: int) -> None:
+    """Raise a ValueError, with its name, for each value that is not a whole number from 1 on."""
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name}: got {value!r}, expected a whole number from 1 on")

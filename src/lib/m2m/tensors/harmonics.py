@@ -99,6 +99,7 @@ def legendre(y: Tensor, d2: Tensor, m: int, l_max: int, size: Callable[[int], fl
 
 
 def check(r: Tensor, l_max: int, normalization: str) -> None:
+    """Raise a ValueError unless r is (..., 3) in float32 or float64, l_max from 0 on and the normalization a known one."""
     if isinstance(l_max, bool) or not isinstance(l_max, int) or l_max < 0:
         raise ValueError(f"l_max: got {l_max!r}, expected a whole number from 0 on")
     if normalization not in NORMALIZATIONS:
@@ -108,7 +109,11 @@ def check(r: Tensor, l_max: int, normalization: str) -> None:
 
 
 def split(y: Tensor) -> dict[int, Tensor]:
-    """Harmonics of degrees 0 .. l_max, (..., (l_max + 1)^2), one by one: {l: (..., 2l + 1)}, as views."""
+    """Harmonics of degrees 0 .. l_max, (..., (l_max + 1)^2), one by one: {l: (..., 2l + 1)}, as views.
+
+    Raises:
+        ValueError: not 1, 4, 9, 16 ... entries on the last axis.
+    """
     l_max = math.isqrt(y.shape[-1]) - 1 if y.ndim else -1
     if l_max < 0 or y.shape[-1] != (l_max + 1) ** 2:
         raise ValueError(f"y: got shape {tuple(y.shape)}, expected 1, 4, 9, 16 ... entries on the last axis")

@@ -240,6 +240,7 @@ class Layer(nn.Module):
 
 
 def check_degree(l: int) -> int:
+    """l, if it is a degree that a filter can have; a ValueError if not."""
     if isinstance(l, bool) or not isinstance(l, int) or not 0 <= l <= irreps.L_MAX:
         raise ValueError(f"l_filter: got {l!r}, expected a degree from 0 to {irreps.L_MAX}")
     return l
