@@ -115,10 +115,11 @@ def link_code(app: Sphinx, pagename: str, templatename: str, context: dict, doct
 
 def say_who_uses(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Below a name of the reference, the chapters that use it."""
+    order = list(app.env.collect_relations())  # that of the table of contents
+    noted = sorted(_noted(app.env).items(), key=lambda item: order.index(item[0]))
     for entry in doctree.findall(addnodes.desc):
-        name = next((signature["ids"][0] for signature in entry.findall(addnodes.desc_signature) if signature["ids"]), None)
-        chapters = [chapter for chapter, (_, used) in sorted(_noted(app.env).items()) if name in used]
-        if chapters:
+        names = next((signature["ids"] for signature in entry.findall(addnodes.desc_signature)), [])
+        if chapters := [chapter for chapter, (_, used) in noted if used.intersection(names)]:
             links = list(_links(app, docname, chapters))
             entry[-1] += nodes.paragraph("", "Used in ", *links, classes=["used-in"])
 

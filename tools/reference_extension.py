@@ -14,6 +14,7 @@ from sphinx.application import Sphinx
 
 FOLDER = "book/library/"
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "lib" / "m2m"
+OPTIONS = "   :members:\n   :undoc-members:\n   :member-order: bysource\n"
 CORE = "core"  # the page of the modules that lie in no room
 SPAN = re.compile(r"``.+?``|`[^`]+`|\$[^$]+\$", re.DOTALL)
 SECTION = re.compile(r"(?:Args|Attributes|Raises|Returns|Yields):$")
@@ -41,7 +42,7 @@ def add_modules(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def _section(module: str) -> str:
-    return f"\n\n## `{module}`\n\n```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n   :undoc-members:\n   :member-order: bysource\n```\n"
+    return f"\n\n## `{module}`\n\n```{{eval-rst}}\n.. automodule:: {module}\n{OPTIONS}```\n"
 
 
 # --- Docstrings are plain text with `code` and $formulas$; autodoc reads reStructuredText ---------------------------------
