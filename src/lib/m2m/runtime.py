@@ -37,7 +37,11 @@ def device(name: str | None = None) -> torch.device:
 
 
 def scale_name() -> str:
-    """"gpu" where there is one, else "cpu"; the variable M2M_SCALE overrides it."""
+    """"gpu" where there is one, else "cpu"; the variable M2M_SCALE overrides it.
+
+    Raises:
+        ValueError: M2M_SCALE is neither.
+    """
     name = os.environ.get("M2M_SCALE") or ("gpu" if torch.cuda.is_available() else "cpu")
     if name not in ("cpu", "gpu"):
         raise ValueError(f"M2M_SCALE: got {name!r}, expected 'cpu' or 'gpu'")

@@ -80,6 +80,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def result_path(out: Path, student: str) -> Path:
+    """Where a run keeps the result of a student: `out/results/STUDENT.json`, with what no file name allows quoted."""
     return Path(out) / "results" / f"{urllib.parse.quote(student, safe=' @+,=')}.json"
 
 

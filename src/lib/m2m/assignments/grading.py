@@ -152,6 +152,7 @@ def value_of(text: str) -> tuple[object, str]:
 
 
 def fingerprint(path: Path | None) -> str:
+    """The SHA-256 of a file as hexadecimal digits, "" if there is none or it cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest() if path else ""
     except OSError:

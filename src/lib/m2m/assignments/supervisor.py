@@ -50,7 +50,9 @@ def run(request: dict, question: dict, alone: bool) -> dict:
     return record_of(question["id"], time.monotonic() - start, status if ended else None, *texts)
 
 
-def record_of(name: str, seconds: float, status: int | None, answered: tuple[bytes, bool], printed: tuple[bytes, bool]) -> dict:
+def record_of(
+    name: str, seconds: float, status: int | None, answered: tuple[bytes, bool], printed: tuple[bytes, bool]
+) -> dict:
     """The record of a question whose process ended with this wait status, None if it did not end."""
     (answer, too_long), (output, cut) = answered, printed
     record = {

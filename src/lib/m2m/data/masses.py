@@ -76,6 +76,9 @@ def to_degrees(matrix: Tensor) -> dict[int, Tensor]:
     """A symmetric matrix (..., 3, 3) as features of degree 0, (..., 1), and degree 2, (..., 5).
 
     Degree 0 is the trace over sqrt(3); lengths are kept, |M|^2 = f_0^2 + |f_2|^2.
+
+    Raises:
+        ValueError: not symmetric matrices (..., 3, 3).
     """
     if matrix.shape[-2:] != (3, 3) or not torch.allclose(
         matrix, matrix.mT, atol=1e-5 * float(matrix.abs().max() if matrix.numel() else 1)
@@ -85,7 +88,11 @@ def to_degrees(matrix: Tensor) -> dict[int, Tensor]:
 
 
 def from_degrees(f: dict[int, Tensor]) -> Tensor:
-    """The inverse of `to_degrees`: features (..., 1) and (..., 5) as a symmetric matrix (..., 3, 3)."""
+    """The inverse of `to_degrees`: features (..., 1) and (..., 5) as a symmetric matrix (..., 3, 3).
+
+    Raises:
+        ValueError: the features are not {0: (..., 1), 2: (..., 5)}.
+    """
     if set(f) != {0, 2} or any(value.shape[-1] != 2 * l + 1 for l, value in f.items()):
         raise ValueError(f"f: got { ({l: tuple(v.shape) for l, v in f.items()}) }, expected {{0: (..., 1), 2: (..., 5)}}")
     return sum(torch.einsum("...m,abm->...ab", value, _coupling(l, value)) for l, value in f.items())

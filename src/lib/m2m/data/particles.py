@@ -42,6 +42,9 @@ def start(
         speed: |v_i|, the same for all.
         spread: standard deviation of positions; by default (n / 5)^(1/3), the same density for all n.
         stretch: factors for positions and directions along x, y and z; other than ones, they prefer a direction.
+
+    Raises:
+        ValueError: a number of systems or particles, or a factor, that is not positive.
     """
     arguments.whole(samples=samples, n=n)
     factors = torch.as_tensor(stretch, dtype=torch.float64)
@@ -207,6 +210,9 @@ def pairs(
         frames: the frame that is given and the one to predict.
         stretch: as in `start`; the published sets are not stretched.
         physics: dt, strength, field, wall of `simulate`.
+
+    Raises:
+        ValueError: frames that are not two numbers from 0 on, the second one larger.
     """
     given, wanted = frames
     if not 0 <= given < wanted:

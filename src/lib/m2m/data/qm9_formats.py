@@ -60,7 +60,11 @@ def read_sdf(sdf: str | Path, table: str | Path, exclude: Collection[int] = ()) 
 
 
 def read_exclusions(path: str | Path, expected: int | None = EXCLUDED) -> frozenset[int]:
-    """The indices in `uncharacterized.txt`, between its header and its footer: molecules whose geometry fell apart."""
+    """The indices in `uncharacterized.txt`, between its header and its footer: molecules whose geometry fell apart.
+
+    Raises:
+        ValueError: a line of another form, or not the expected number of indices.
+    """
     found = []
     for number, line in _numbered(path):
         words = line.split()

@@ -23,7 +23,11 @@ class Record(NamedTuple):
 
 
 def collect(records: Iterable[Record]) -> Molecules:
-    """The records, each checked, as one data set in their order."""
+    """The records, each checked, as one data set in their order.
+
+    Raises:
+        ValueError: no molecule, or one of them more than once.
+    """
     z, x, sizes, y, index, smiles = [], [], [], [], [], []
     for record in records:
         numbers = check(record)
@@ -95,7 +99,11 @@ def demand(holds: bool, where: str, message: str) -> None:
 
 
 def number_in(text: str, where: str, what: str) -> float:
-    """A finite number; Mathematica's `1.5*^-6` means 1.5e-6."""
+    """A finite number; Mathematica's `1.5*^-6` means 1.5e-6.
+
+    Raises:
+        ValueError: the text is not a finite number.
+    """
     try:
         value = float(text.strip().replace("*^", "e"))
     except ValueError:

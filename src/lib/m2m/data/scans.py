@@ -110,7 +110,7 @@ def scan(
 
 
 def surroundings(low: ndarray, high: ndarray, size: float, draw: Generator, wall: float) -> ndarray:
-    """The floor, and perhaps a wall behind and a box beside the object."""
+    """The floor, and perhaps a wall behind and a box beside the object, which is from `low` to `high`: (T, 3, 3)."""
     made = [solids.box((0, 0, -0.01), (9 * size, 9 * size, 0.02))]
     if draw.random() < wall:
         made.append(solids.box((0, low[1] - draw.uniform(0.05, 0.2) * size, 0), (9 * size, 0.02, 9 * size)))

@@ -44,7 +44,11 @@ def run(*, model: str, seed: int, **fit) -> dict:
 
 
 def train(model: str, *, seed: int = 0, progress: bool = False, **fit) -> tuple[flow.Flow, dict]:
-    """A model by its name, fitted, and how that went; `fit` are the steps, batch_size and lr of a flow."""
+    """A model by its name, fitted, and how that went; `fit` are the steps, batch_size and lr of a flow.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     if model in BASELINES:
         return baseline(model)
     if model not in FLOWS:

@@ -74,11 +74,16 @@ class OrientedFilters(schnet.Filters):
         self.first = nn.Linear(basis.size + 3, layers * channels)
 
     def features(self, r: Tensor, d: Tensor) -> Tensor:
+        """The basis of the distances d (P,), then the directions of r (P, 3): (P, K + 3)."""
         return torch.cat([self.basis(d), r / d.clamp_min(1e-6)[:, None]], 1)
 
 
 def network(model: str, scale: float = 1.0) -> schnet.SchNet:
-    """An untrained model of this name; `scale` in kcal/mol."""
+    """An untrained model of this name; `scale` in kcal/mol.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     if model not in MODELS:
         raise ValueError(f"model: got {model!r}, expected one of {', '.join(MODELS)}")
     kind = schnet.VectorForces if model == "vector" else schnet.SchNet
@@ -89,7 +94,11 @@ def network(model: str, scale: float = 1.0) -> schnet.SchNet:
 
 
 def data(molecule: str, frames: int, seed: int, aligned: bool = False) -> tuple[Trajectory, Trajectory]:
-    """`frames` training frames drawn from the training blocks, and all test frames; energies from the training mean."""
+    """`frames` training frames drawn from the training blocks, and all test frames; energies from the training mean.
+
+    Raises:
+        ValueError: more frames than the training blocks have, or none.
+    """
     whole = trajectories.load(molecule)
     whole = align(whole) if aligned else whole
     train, test = trajectories.block_split(len(whole))

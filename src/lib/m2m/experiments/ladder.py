@@ -38,7 +38,11 @@ def run(*, rung: str, systems: int, seed: int, steps: int, **fit) -> dict:
 
 
 def train(rung: str, *, systems: int, seed: int, steps: int, batch_size: int, lr: float) -> tuple[nn.Module, training.History]:
-    """A rung trained on the mean squared error of positions; the weights of the lowest validation error are kept."""
+    """A rung trained on the mean squared error of positions; the weights of the lowest validation error are kept.
+
+    Raises:
+        ValueError: an unknown rung.
+    """
     if rung not in ladder.RUNGS:
         raise ValueError(f"rung: got {rung!r}, expected one of {', '.join(ladder.RUNGS)}")
     data, validation, _ = nbody.sets("isotropic")

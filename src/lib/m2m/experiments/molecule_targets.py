@@ -153,7 +153,11 @@ MODELS = {
 
 
 def build(model: str, train: molecules.Molecules, *, seed: int = 0) -> Targets:
-    """An untrained network of `MODELS`, which predicts what the baseline of atom counts does."""
+    """An untrained network of `MODELS`, which predicts what the baseline of atom counts does.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     if model not in MODELS:
         raise ValueError(f"model: got {model!r}, expected one of {', '.join(MODELS)}")
     runtime.seed_everything(seed)
@@ -166,7 +170,11 @@ def build(model: str, train: molecules.Molecules, *, seed: int = 0) -> Targets:
 
 
 def data(number: int) -> dict[str, molecules.Molecules]:
-    """The first `number` training molecules and all test molecules of the shipped QM9, with the two targets."""
+    """The first `number` training molecules and all test molecules of the shipped QM9, with the two targets.
+
+    Raises:
+        ValueError: more molecules than there are to train on, or none.
+    """
     shipped = molecules.load()
     shipped = shipped.with_targets(torch.stack([shipped.property(*item) for item in TARGETS.items()], 1))
     return qm9.parts(shipped, number)

@@ -59,6 +59,9 @@ def data(number: int) -> dict[str, molecules.Molecules]:
     """Training molecules, the first `number` of the split; all test molecules; and the twins that are in no training set.
 
     Twins stand in pairs: they have other bonds, and no message passing on the bonds alone can tell them apart.
+
+    Raises:
+        ValueError: more molecules than there are to train on, or none.
     """
     shipped, pairs = targets(molecules.load()), targets(molecules.load(molecules.TWINS))
     seen = shipped.index[molecules.split(shipped)["train"]]
@@ -139,7 +142,11 @@ class Residual(nn.Module):
 
 
 def build(model: str, parts: dict[str, molecules.Molecules], *, channels: int, layers: int, seed: int = 0) -> Residual:
-    """An untrained network; its outputs are in units of the standard deviation of what the baseline leaves."""
+    """An untrained network; its outputs are in units of the standard deviation of what the baseline leaves.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     if model not in NETWORKS:
         raise ValueError(f"model: got {model!r}, expected one of {', '.join(BASELINES + NETWORKS)}")
     runtime.seed_everything(seed)

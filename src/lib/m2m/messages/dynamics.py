@@ -44,7 +44,11 @@ class Run:
 
 
 def masses(z: Tensor) -> Tensor:
-    """Masses (N,) in amu of the atomic numbers z (N,)."""
+    """Masses (N,) in amu of the atomic numbers z (N,).
+
+    Raises:
+        ValueError: an element that the table of masses does not have.
+    """
     unknown = sorted({number for number in z.tolist() if number not in MASSES})
     if unknown:
         raise ValueError(f"z: got atomic numbers {unknown}, expected some of {sorted(MASSES)}")

@@ -40,6 +40,9 @@ def of_sizes(sizes: Tensor | Sequence[int]) -> Tensor:
 
     >>> of_sizes([3, 1, 2]).tolist()
     [0, 0, 0, 1, 2, 2]
+
+    Raises:
+        ValueError: a size that is not a whole number from 0 on.
     """
     sizes = torch.as_tensor(sizes)
     if sizes.ndim != 1 or sizes.is_floating_point() or (sizes < 0).any():

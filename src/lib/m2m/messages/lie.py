@@ -38,7 +38,7 @@ def so2_log(r: Tensor) -> Tensor:
 
 
 def wrap(theta: Tensor) -> Tensor:
-    """The same angles in (-pi, pi]. What is pi up to rounding is +pi: else rounding would decide between two ends."""
+    """The same angles (...,) in (-pi, pi]. What is pi up to rounding is +pi: else rounding would decide between two ends."""
     theta = math.pi - torch.remainder(math.pi - theta, 2 * math.pi)
     return torch.where(theta < -math.pi * (1 - 8 * torch.finfo(theta.dtype).eps), theta + 2 * math.pi, theta)
 
@@ -127,7 +127,7 @@ def inverse(g: Tensor) -> Tensor:
 
 
 def relative(g_i: Tensor, g_j: Tensor) -> Tensor:
-    """g_i^-1 g_j, where j is as seen from i: unchanged when both are moved, g -> h g."""
+    """g_i^-1 g_j (..., d + 1, d + 1), where j is as seen from i: unchanged when both are moved, g -> h g."""
     return inverse(g_i) @ g_j
 
 

@@ -22,7 +22,7 @@ ELEMENTS = 100  # atomic numbers 0 .. 99 have an embedding
 
 
 class ShiftedSoftplus(nn.Module):
-    """log((1 + e^x) / 2): smooth, so that forces are, and 0 at 0."""
+    """log((1 + e^x) / 2) of each x (...): smooth, so that forces are, and 0 at 0."""
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.softplus(x) - math.log(2)

@@ -47,7 +47,11 @@ def wigner_d(l: int, R: Tensor) -> Tensor:
 
 
 def degree(l: int, name: str = "l") -> int:
-    """l, if it is a degree that this module knows; `name` is what an error calls it."""
+    """l, if it is a degree that this module knows; `name` is what an error calls it.
+
+    Raises:
+        ValueError: it is not a whole number from 0 to 12.
+    """
     if isinstance(l, bool) or not isinstance(l, int) or not 0 <= l <= L_MAX:
         raise ValueError(f"{name}: got {l!r}, expected a whole number from 0 to {L_MAX}")
     return l
@@ -65,7 +69,11 @@ def frame(l: int) -> tuple[Tensor, Tensor]:
 
 
 def rotate(f: dict[int, Tensor], R: Tensor) -> dict[int, Tensor]:
-    """Features {l: (N, C_l, 2l + 1)} turned by one rotation R (3, 3), or each node by its own, R (N, 3, 3)."""
+    """Features {l: (N, C_l, 2l + 1)} turned by one rotation R (3, 3), or each node by its own, R (N, 3, 3).
+
+    Raises:
+        ValueError: R is neither (3, 3) nor a rotation for each node.
+    """
     check(f)
     nodes = {len(value) for value in f.values()}
     if R.ndim not in (2, 3) or (R.ndim == 3 and nodes and {len(R)} != nodes):

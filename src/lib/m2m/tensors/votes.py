@@ -260,7 +260,9 @@ def votes(x: Tensor, left: Tensor, arrows: Tensor | float, weight: Tensor, score
 
 
 def gate(f: dict[int, Tensor]) -> dict[int, Tensor]:
-    """Degree 0 through SiLU, arrows times the sigmoid of a number of their own, which stands behind those of degree 0."""
+    """Features {l: (N, C_l, 2l + 1)}: degree 0 through SiLU, arrows times the sigmoid of a number.
+
+    Each arrow has a number of its own, which stands behind those of degree 0."""
     gated = {l: value.shape[-1] for l, value in f.items() if l}
     numbers, *gates = f[0].split([f[0].shape[-1] - sum(gated.values()), *gated.values()], -1)
     return {0: functional.silu(numbers)} | {l: f[l] * g.sigmoid() for l, g in zip(gated, gates, strict=True)}
@@ -280,6 +282,7 @@ def self_interaction(channels_in: dict[int, int], channels_out: dict[int, int], 
 
 
 def orthogonal(size_in: int, size_out: int, bias: bool = True) -> nn.Linear:
+    """A linear map (..., size_in) -> (..., size_out) with orthogonal initial weights and a bias of zero."""
     linear = nn.Linear(size_in, size_out, bias)
     nn.init.orthogonal_(linear.weight)
     if bias:
