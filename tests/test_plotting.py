@@ -14,7 +14,7 @@ import plotly.io
 import pytest
 import torch
 
-from m2m import plotting
+from m2m import plotting, rendering
 
 
 @pytest.fixture
@@ -249,7 +249,7 @@ class Page(html.parser.HTMLParser):
 
 
 def bundle(figure):
-    got = plotting.BookRenderer().to_mimebundle(figure.to_dict())
+    got = rendering.BookRenderer().to_mimebundle(figure.to_dict())
     return got["application/vnd.plotly.v1+json"], got["text/html"]
 
 
@@ -262,7 +262,7 @@ def figure_in(page_html):
 def test_a_figure_is_shown_as_data_and_as_html_without_plotly_inside():
     figure = plotting.clouds({"a": cloud()}, title="A cloud")
     data, page = bundle(figure)
-    assert set(plotting.BookRenderer().to_mimebundle(figure.to_dict())) == {"application/vnd.plotly.v1+json", "text/html"}
+    assert set(rendering.BookRenderer().to_mimebundle(figure.to_dict())) == {"application/vnd.plotly.v1+json", "text/html"}
     assert figure_in(page) == data == json.loads(json.dumps(data))
     assert len(page) < 10_000, "plotly.js is in it"
     ((tag, attributes), (script, source)) = Page(page).elements

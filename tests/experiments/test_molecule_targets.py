@@ -74,7 +74,7 @@ def test_the_targets_are_in_their_units(parts):
     y = targets.data(500)["train"].y
     assert -7500 < y[:, 0].mean() < -6000  # meV
     assert 60 < y[:, 1].mean() < 90  # bohr^3
-    with pytest.raises(ValueError, match="number: got 0"):
+    with pytest.raises(ValueError, match="molecules: got 0"):
         targets.data(0)
     with pytest.raises(ValueError, match="expected one of SchNet"):
         targets.build("MACE", parts["train"])

@@ -283,7 +283,7 @@ def test_gradient_of_positions_is_right():
     [
         ({"channels_in": {0: 0}}, "channels_in: got"),
         ({"channels_out": {}}, "channels_out: got"),
-        ({"l_filter": -1}, "l_filter: got -1, expected a degree from 0"),
+        ({"l_filter": -1}, "l_filter: got -1, expected a whole number from 0"),
         ({"l_filter": 99}, "l_filter: got 99"),
         ({"l_filter": 1.0}, "l_filter: got 1.0"),
         ({"kind": "uvu"}, "kind: got 'uvu'"),

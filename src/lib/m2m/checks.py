@@ -39,7 +39,7 @@ def claim(name: str, statement: str, *, value, holds: bool, live: bool = True, l
 
 
 def relative_error(got: Tensor, expected: Tensor) -> float:
-    """max|got - expected| / max|expected|, NaN if there is a NaN.
+    """max|got - expected| / max|expected| of two tensors (...,) of one shape, NaN if there is a NaN.
 
     Raises:
         ValueError: the shapes differ.

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from m2m.data import molecules
-from m2m.rendering import PALETTE, BookRenderer  # importing it registers the renderer
+from m2m.rendering import PALETTE  # importing it registers the renderer
 
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY, GREY = PALETTE
 DENSITY_MAP = "Blues"
@@ -151,6 +151,9 @@ def slider(
         frames: label on the slider -> the traces of that frame; the same kinds of traces, in the same order, in all.
         name: what the slider changes, shown before its value.
         play: adds buttons that run through the frames, this many milliseconds each, and stop.
+
+    Raises:
+        ValueError: no frame, or frames with different numbers of traces.
     """
     if not frames or len({len(traces) for traces in frames.values()}) != 1:
         counts = {label: len(traces) for label, traces in frames.items()}
@@ -186,7 +189,11 @@ def clouds(
     size: float = 5,
     height: int = 380,
 ) -> go.Figure:
-    """Named point clouds (N, 3) side by side in 3-D, to turn; `bonds` are pairs of points joined in each cloud."""
+    """Named point clouds (N, 3) side by side in 3-D, to turn; `bonds` are pairs of points joined in each cloud.
+
+    Raises:
+        ValueError: a cloud that is not (N, 3).
+    """
     result = figure(title=title, height=height)
     for k, (name, cloud) in enumerate(points.items()):
         scene = "scene" if k == 0 else f"scene{k + 1}"
@@ -227,6 +234,9 @@ def molecule_traces(
         x: positions (N, 3) in A.
         bonds: pairs of atoms; by default those that are close enough.
         text: what is shown when pointing at each atom; by default its element and number.
+
+    Raises:
+        ValueError: an unknown element, or not a position for each atom.
     """
     if unknown := set(z.tolist()) - set(ELEMENTS):
         raise ValueError(f"z: got the atomic numbers {sorted(unknown)}, expected some of {sorted(ELEMENTS)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+import warnings
 from typing import TypeVar
 
 import numpy
@@ -36,7 +37,11 @@ def device(name: str | None = None) -> torch.device:
 
 
 def scale_name() -> str:
-    """"gpu" where there is one, else "cpu"; the variable M2M_SCALE overrides it."""
+    """"gpu" where there is one, else "cpu"; the variable M2M_SCALE overrides it.
+
+    Raises:
+        ValueError: M2M_SCALE is neither.
+    """
     name = os.environ.get("M2M_SCALE") or ("gpu" if torch.cuda.is_available() else "cpu")
     if name not in ("cpu", "gpu"):
         raise ValueError(f"M2M_SCALE: got {name!r}, expected 'cpu' or 'gpu'")
@@ -58,6 +63,21 @@ def seed_everything(seed: int = 0) -> None:
 def generator(seed: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
     """A random generator of its own, so that one draw does not depend on another."""
     return torch.Generator(device=device).manual_seed(seed)
+
+
+def progress_bar(total: int | None, description: str, shown: bool = True, initial: int = 0, **options):
+    """A progress bar in a terminal or notebook, silent in a log; the variable TQDM_DISABLE=1 silences it everywhere.
+
+    Args:
+        initial: what was done before, of `total`.
+        options: of `tqdm`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a notebook without ipywidgets gets the text bar, and needs no advice
+        from tqdm.auto import tqdm
+    in_notebook = "IPython" in sys.modules and getattr(sys.modules["IPython"].get_ipython(), "kernel", None) is not None
+    options |= {} if shown and (in_notebook or sys.stderr.isatty()) else {"disable": True}
+    return tqdm(total=total, desc=description, initial=initial, leave=False, **options)
 
 
 def setup(seed: int = 0) -> torch.device:

@@ -11,9 +11,7 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
-import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,6 +46,10 @@ class History:
         """How many validations have passed since the lowest one."""
         ranked = [value if math.isfinite(value) else math.inf for value in self.validation]
         return len(ranked) - 1 - ranked.index(min(ranked)) if ranked else 0
+
+    def best_step(self) -> int:
+        """The step of the lowest validation."""
+        return self.validation_step[self.validation.index(min(self.validation))]
 
 
 class Objective(nn.Module):
@@ -150,7 +152,7 @@ def fit(
             _resume(checkpoint, run, settings, accelerator.process_index, device)
         started = saved = time.perf_counter()
         started -= run.history.seconds[-1] if run.history.step else 0.0
-        bar = progress_bar(steps, "training", progress and accelerator.is_main_process, initial=run.step)
+        bar = runtime.progress_bar(steps, "training", progress and accelerator.is_main_process, initial=run.step)
         stop = _exhausted(run, patience)
         for index in () if stop else _order(rows, batch_size, seed, run.step, steps):
             batch = _move(_take(data, index[accelerator.process_index :: accelerator.num_processes]), device)
@@ -203,16 +205,6 @@ def rate(done: float, step: int, schedule: str | Callable[[float], float] = "cos
     else:
         factor = float(schedule(done))
     return factor * min(1.0, (step + 1) / (warmup + 1))
-
-
-def progress_bar(total: int, description: str, shown: bool = True, initial: int = 0):
-    """A progress bar in a terminal or notebook, silent in a log; the variable TQDM_DISABLE=1 silences it everywhere."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a notebook without ipywidgets gets the text bar, and needs no advice
-        from tqdm.auto import tqdm
-    in_notebook = "IPython" in sys.modules and getattr(sys.modules["IPython"].get_ipython(), "kernel", None) is not None
-    shown = shown and (in_notebook or sys.stderr.isatty())
-    return tqdm(total=total, desc=description, initial=initial, leave=False, **({} if shown else {"disable": True}))
 
 
 # The steps of the loop
@@ -398,41 +390,41 @@ def _rows(data: Any) -> int:
     return lengths[0]
 
 
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _above(value: Any) -> bool:
+    return _number(value) and value > 0
+
+
+def _whole(value: Any) -> bool:
+    return _above(value) and isinstance(value, int)
+
+
 def _check(model, rows, batch_size, steps, epochs, lr, optimizer, weight_decay, schedule, warmup, clip, average,
            validate, validate_every, patience, checkpoint_every, seed) -> None:  # fmt: skip
-    number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    above = lambda value: number(value) and value > 0
-    whole = lambda value: above(value) and isinstance(value, int)
-    unset = lambda value, holds: value is None or holds(value)
     trains = isinstance(model, nn.Module) and any(parameter.requires_grad for parameter in model.parameters())
-    one = whole(epochs if steps is None else steps) and None in (steps, epochs)
+    one = _whole(epochs if steps is None else steps) and None in (steps, epochs)
     for name, got, holds, expected in [
         ("model", type(model).__name__, trains, "a torch.nn.Module with parameters to train"),
         ("steps, epochs", (steps, epochs), one, "one of the two, a whole number above 0"),
-        (
-            "batch_size",
-            batch_size,
-            whole(batch_size) and batch_size <= rows,
-            f"1 to {rows}, the size of the data, or None for it",
-        ),
-        ("lr", lr, above(lr), "a number above 0"),
+        ("batch_size", batch_size, _whole(batch_size) and batch_size <= rows,
+         f"1 to {rows}, the size of the data, or None for it"),
+        ("lr", lr, _above(lr), "a number above 0"),
         ("optimizer", optimizer, optimizer == "adam" or callable(optimizer), "'adam' or a callable (parameters, lr=lr)"),
-        ("weight_decay", weight_decay, number(weight_decay) and weight_decay >= 0, "a number from 0"),
-        (
-            "weight_decay",
-            weight_decay,
-            not weight_decay or optimizer == "adam",
-            "0 beside an optimizer of your own, which sets it",
-        ),
+        ("weight_decay", weight_decay, _number(weight_decay) and weight_decay >= 0, "a number from 0"),
+        ("weight_decay", weight_decay, not weight_decay or optimizer == "adam",
+         "0 beside an optimizer of your own, which sets it"),
         ("schedule", schedule, schedule in ("cosine", "constant") or callable(schedule), "'cosine', 'constant' or a callable"),
-        ("warmup", warmup, warmup == 0 or whole(warmup), "a number of steps"),
-        ("clip", clip, unset(clip, above), "None or a norm above 0"),
-        ("average", average, unset(average, above) and (average or 0) < 1, "None or a decay between 0 and 1, such as 0.999"),
-        ("validate", validate, unset(validate, callable), "None or a callable model -> number"),
-        ("validate_every", validate_every, unset(validate_every, whole), "None or a number of steps above 0"),
-        ("patience", patience, unset(patience, whole), "None or a number of validations above 0"),
+        ("warmup", warmup, warmup == 0 or _whole(warmup), "a number of steps"),
+        ("clip", clip, clip is None or _above(clip), "None or a norm above 0"),
+        ("average", average, average is None or _above(average) and average < 1, "None or a decay between 0 and 1, such as 0.999"),
+        ("validate", validate, validate is None or callable(validate), "None or a callable model -> number"),
+        ("validate_every", validate_every, validate_every is None or _whole(validate_every), "None or a number of steps above 0"),
+        ("patience", patience, patience is None or _whole(patience), "None or a number of validations above 0"),
         ("patience", patience, patience is None or validate is not None, "None where there is no `validate`"),
-        ("checkpoint_every", checkpoint_every, number(checkpoint_every) and checkpoint_every >= 0, "seconds, from 0"),
+        ("checkpoint_every", checkpoint_every, _number(checkpoint_every) and checkpoint_every >= 0, "seconds, from 0"),
         ("seed", seed, isinstance(seed, int), "a whole number"),
     ]:
         if not holds:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from m2m.assignments import building, checking, classes, exports, feedback, judge, manual, sandbox, validation
 
 ROOT = Path("assignments")
+FOLDERS = "folders of assignments; by default all in assignments/"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,21 +32,25 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    for name, run, text in (
-        ("build", build, "write the notebooks for students and instructors"),
-        ("check", check, "check an assignment: reference, empty notebook, wrong answers, leaks"),
-    ):
-        made = command(name, run, text)
-        made.add_argument(
-            "folders", nargs="*", type=Path, help="folders of assignments; by default all in assignments/"
-        )
-    commands.choices["build"].add_argument("--out", type=Path, default=Path("build/assignments"))
-    commands.choices["build"].add_argument(
-        "--students", action="store_true", help="only the students' notebooks, for the book's pages"
-    )
-    commands.choices["check"].add_argument("--sandbox", choices=sandbox.KINDS, default="auto")
+    _before_release(command)
+    _grading(command("grade", grade, "grade a folder of submissions; a run that was stopped goes on where it stopped"))
+    _after_grading(command)
+    made = command("validate", validate, "for students: is the file complete, and do its visible checks pass?")
+    made.add_argument("notebook", type=Path)
+    return parser
 
-    made = command("grade", grade, "grade a folder of submissions; a run that was stopped goes on where it stopped")
+
+def _before_release(command: Callable[..., argparse.ArgumentParser]) -> None:
+    made = command("build", build, "write the notebooks for students and instructors")
+    made.add_argument("folders", nargs="*", type=Path, help=FOLDERS)
+    made.add_argument("--out", type=Path, default=Path("build/assignments"))
+    made.add_argument("--students", action="store_true", help="only the students' notebooks, for the book's pages")
+    made = command("check", check, "check an assignment: reference, empty notebook, wrong answers, leaks")
+    made.add_argument("folders", nargs="*", type=Path, help=FOLDERS)
+    made.add_argument("--sandbox", choices=sandbox.KINDS, default="auto")
+
+
+def _grading(made: argparse.ArgumentParser) -> None:
     made.add_argument("submissions", type=Path)
     made.add_argument(
         "--assignment", type=Path, help="its folder; by default assignments/<name of the folder of submissions>"
@@ -60,22 +66,19 @@ def _parser() -> argparse.ArgumentParser:
         "--dask", metavar="ADDRESS", help="a Dask scheduler, or 'local' for a cluster of --jobs processes here"
     )
 
+
+def _after_grading(command: Callable[..., argparse.ArgumentParser]) -> None:
+    made = {}
     for name, run, text in (
         ("feedback", give_feedback, "write a page per student"),
         ("export", export, "write tables for Canvas and Moodle, results.json for Gradescope"),
         ("manual", by_hand, "write the written answers with their rubric to a table, or read it back"),
     ):
-        made = command(name, run, text)
-        made.add_argument("out", type=Path, help="the --out of `grade`")
-        made.add_argument("--assignment", type=Path, help="its folder; by default assignments/<name>")
-    commands.choices["export"].add_argument("--canvas-gradebook", type=Path, help="a gradebook exported from Canvas")
-    commands.choices["manual"].add_argument(
-        "--read", type=Path, metavar="TABLE", help="take over the points of this table"
-    )
-
-    made = command("validate", validate, "for students: is the file complete, and do its visible checks pass?")
-    made.add_argument("notebook", type=Path)
-    return parser
+        made[name] = command(name, run, text)
+        made[name].add_argument("out", type=Path, help="the --out of `grade`")
+        made[name].add_argument("--assignment", type=Path, help="its folder; by default assignments/<name>")
+    made["export"].add_argument("--canvas-gradebook", type=Path, help="a gradebook exported from Canvas")
+    made["manual"].add_argument("--read", type=Path, metavar="TABLE", help="take over the points of this table")
 
 
 def _assignments(options: argparse.Namespace) -> list[judge.Assignment]:

@@ -39,6 +39,7 @@ def notebook(sources: dict[str, str], text: tuple[str, ...] = ()) -> dict:
 
 
 def written_questions(assignment: Assignment) -> tuple[str, ...]:
+    """The ids of the questions that a person reads, in order."""
     return tuple(question.id for question in assignment.questions if not isinstance(question, Question))
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from m2m import training
+from m2m import runtime
 from m2m.assignments import answers, grading, judge, sandbox
 from m2m.assignments.judge import Assignment
 
@@ -80,6 +80,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def result_path(out: Path, student: str) -> Path:
+    """Where a run keeps the result of a student: `out/results/STUDENT.json`, with what no file name allows quoted."""
     return Path(out) / "results" / f"{urllib.parse.quote(student, safe=' @+,=')}.json"
 
 
@@ -141,7 +142,7 @@ def grade_class(
     for line in said:
         print(line)
     waiting = {student: entry for student, entry in found.items() if not is_graded(out, student, entry[0], settings)}
-    bar = training.progress_bar(len(found), "submissions", progress, initial=len(found) - len(waiting))
+    bar = runtime.progress_bar(len(found), "submissions", progress, initial=len(found) - len(waiting))
     with bar:
         for result in (on_dask if dask else in_threads)(waiting, assignment, settings, jobs, dask, [folder, out]):
             result["notes"] = found[result["student"]][1] + result["notes"]

@@ -13,6 +13,11 @@ import sys
 
 IMAGE = "m2m-empty"
 SYSTEM = ("/usr", "/bin", "/lib", "/lib64")
+LIMITS = (
+    "--rm", "--interactive", "--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges",
+    "--pids-limit=64", "--memory=4g", "--user=65534:65534", "--workdir=/sandbox", "--tmpfs=/sandbox:rw,size=64m,mode=1777",
+    "--tmpfs=/tmp:rw,size=64m,mode=1777",
+)  # fmt: skip
 
 
 def engine() -> str | None:
@@ -41,22 +46,4 @@ def command(python: list[str], variables: dict[str, str], library: str) -> list[
     folders = sorted(filter(os.path.exists, {sys.prefix, sys.base_prefix, library, *SYSTEM}))
     options = [f"--env={key}={value}" for key, value in variables.items()]
     options += [f"--volume={folder}:{folder}:ro" for folder in folders]
-    return [
-        path,
-        "run",
-        "--rm",
-        "--interactive",
-        "--network=none",
-        "--read-only",
-        "--cap-drop=ALL",
-        "--security-opt=no-new-privileges",
-        "--pids-limit=64",
-        "--memory=4g",
-        "--user=65534:65534",
-        "--workdir=/sandbox",
-        "--tmpfs=/sandbox:rw,size=64m,mode=1777",
-        "--tmpfs=/tmp:rw,size=64m,mode=1777",
-        *options,
-        IMAGE,
-        *python,
-    ]
+    return [path, "run", *LIMITS, *options, IMAGE, *python]

@@ -6,17 +6,10 @@ import csv
 from pathlib import Path
 
 from m2m.assignments import classes, expect
-from m2m.assignments.judge import Assignment
-from m2m.assignments.manual import harmless
+from m2m.assignments.judge import Assignment, Question, Written
+from m2m.assignments.manual import harmless, write_rows
 
 CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
-
-
-def _write(path: Path, rows: list) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
-    return path
 
 
 def table(results: list[dict], assignment: Assignment, path: Path) -> Path:
@@ -36,7 +29,7 @@ def table(results: list[dict], assignment: Assignment, path: Path) -> Path:
                 harmless("; ".join(result["notes"])),
             ]
         )
-    return _write(path, rows)
+    return write_rows(path, rows)
 
 
 def canvas(results: list[dict], assignment: Assignment, path: Path, gradebook: Path | None = None) -> Path:
@@ -53,7 +46,7 @@ def canvas(results: list[dict], assignment: Assignment, path: Path, gradebook: P
     scores = {result["student"].lower(): result["score"] for result in results}
     if gradebook is None:
         lines = [[harmless(result["student"]), "", "", harmless(result["student"]), ""] for result in results]
-        return _write(
+        return write_rows(
             path,
             [
                 [*CANVAS, assignment.title],
@@ -73,7 +66,7 @@ def canvas(results: list[dict], assignment: Assignment, path: Path, gradebook: P
         keys = [line[k].strip().lower() for k in columns if k < len(line)]
         if score := [scores[key] for key in keys if key in scores]:
             rows.append([*[line[k] for k in columns], score[0]])
-    return _write(path, rows)
+    return write_rows(path, rows)
 
 
 def moodle(results: list[dict], assignment: Assignment, path: Path) -> Path:
@@ -97,7 +90,7 @@ def moodle(results: list[dict], assignment: Assignment, path: Path) -> Path:
                 said,
             ]
         )
-    return _write(path, rows)
+    return write_rows(path, rows)
 
 
 def gradescope(result: dict, assignment: Assignment) -> dict:
@@ -105,27 +98,6 @@ def gradescope(result: dict, assignment: Assignment) -> dict:
 
     One test per question; what the student's code printed is not shown.
     """
-    tests = []
-    for question in assignment.questions:
-        row = result["questions"][question.id]
-        lines = [row["message"]] if row["message"] else []
-        lines += [
-            f"{part['points']:g} of {part['max']:g}: {part['what']}. {part['hint']}".strip() for part in row["parts"]
-        ]
-        if row["points"] < row["max"] and question.read:
-            lines.append(f"Read: {expect.where(question.read)}")
-        tests.append(
-            {
-                "name": f"{question.id}. {question.title}",
-                "number": question.id,
-                "score": row["points"],
-                "max_score": row["max"],
-                "status": "passed" if row["points"] == row["max"] else "failed",
-                "output": "\n".join(lines),
-                "output_format": "text",
-                "visibility": "visible",
-            }
-        )
     return {
         "score": result["score"],
         "execution_time": round(result["seconds"]),
@@ -133,8 +105,25 @@ def gradescope(result: dict, assignment: Assignment) -> dict:
         "output_format": "text",
         "visibility": "after_due_date",
         "stdout_visibility": "hidden",
-        "tests": tests,
+        "tests": [_gradescope_test(question, result["questions"][question.id]) for question in assignment.questions],
         "extra_data": {"seed": result["seed"], "sandbox": result["sandbox"], "versions": result["versions"]},
+    }
+
+
+def _gradescope_test(question: Question | Written, row: dict) -> dict:
+    lines = [row["message"]] if row["message"] else []
+    lines += [f"{part['points']:g} of {part['max']:g}: {part['what']}. {part['hint']}".strip() for part in row["parts"]]
+    if row["points"] < row["max"] and question.read:
+        lines.append(f"Read: {expect.where(question.read)}")
+    return {
+        "name": f"{question.id}. {question.title}",
+        "number": question.id,
+        "score": row["points"],
+        "max_score": row["max"],
+        "status": "passed" if row["points"] == row["max"] else "failed",
+        "output": "\n".join(lines),
+        "output_format": "text",
+        "visibility": "visible",
     }
 
 

@@ -27,6 +27,7 @@ def read_frame(fd: int) -> dict | None:
 
 
 def read_exactly(fd: int, length: int) -> bytes | None:
+    """`length` bytes from a pipe, or None if it ends before."""
     parts = bytearray()
     while len(parts) < length:
         piece = os.read(fd, length - len(parts))
@@ -37,6 +38,7 @@ def read_exactly(fd: int, length: int) -> bytes | None:
 
 
 def write_frame(fd: int, content: dict) -> None:
+    """Send a message: four bytes of length, most significant first, then its JSON."""
     body = json.dumps(content).encode()
     body = struct.pack("!I", len(body)) + body
     while body:

@@ -29,56 +29,40 @@ def grade(path: Path | None, assignment: Assignment, seed: int, sandbox: Sandbox
     found = answers.pick(cells, assignment.skeletons, notes) if cells else {}
     filled = {name for name, cell in found.items() if not answers.is_empty(cell.source, assignment.skeletons[name])}
     inputs = {q.id: judge.draw(q, seed) for q in assignment.questions if isinstance(q, Question)}
-    requests = [
-        request(q, found[q.id], cells, found, assignment, inputs[q.id])
-        for q in assignment.questions
-        if isinstance(q, Question) and q.id in filled
-    ]
-    failed = ""
-    try:
-        records = sandbox.run(requests)
-    except SandboxError as error:
-        records, failed = {}, str(error)
-        notes.append(f"could not be graded: {error}")
+    requests = [request(q, found[q.id], cells, found, assignment, inputs[q.id])
+                for q in assignment.questions if q.id in filled and q.id in inputs]  # fmt: skip
+    records, failed = answered(sandbox, requests)
+    notes += [f"could not be graded: {failed}"] if failed else []
     questions = {}
-    for question in assignment.questions:
-        cell, record = found.get(question.id) if question.id in filled else None, records.get(question.id)
-        questions[question.id] = (
-            written(question, cell)
-            if isinstance(question, Written)
-            else marked(question, cell, record, inputs[question.id])
-        )
-    return {
-        "student": student,
-        "file": path.name if path else "",
-        "sha256": fingerprint(path),
-        "assignment": assignment.name,
-        "digest": assignment.digest,
-        "seed": seed,
-        "sandbox": sandbox.kind,
-        "failed": failed,
+    for q in assignment.questions:
+        cell = found.get(q.id) if q.id in filled else None
+        by_hand = isinstance(q, Written)
+        questions[q.id] = written(q, cell) if by_hand else marked(q, cell, records.get(q.id), inputs[q.id])
+    return {"student": student, "file": path.name if path else "", "sha256": fingerprint(path)} | {
+        "assignment": assignment.name, "digest": assignment.digest, "seed": seed, "sandbox": sandbox.kind, "failed": failed,
         "score": round(sum(one["points"] for one in questions.values()), 2),
-        "max": assignment.points,
-        "questions": questions,
-        "notes": notes,
-        "versions": versions(),
-        "seconds": round(time.monotonic() - start, 2),
-    }
+        "max": assignment.points, "questions": questions, "notes": notes,
+        "versions": versions(), "seconds": round(time.monotonic() - start, 2),
+    }  # fmt: skip
+
+
+def answered(sandbox: Sandbox, requests: list[dict]) -> tuple[dict[str, dict], str]:
+    """The sandbox's records by question, and why there are none if it did not work."""
+    try:
+        return sandbox.run(requests), ""
+    except SandboxError as error:
+        return {}, str(error)
 
 
 def request(
     question: Question, cell: Cell, cells: list[Cell], found: dict, assignment: Assignment, inputs: object
 ) -> dict:
     """What the sandbox needs to know of one question: program, probe, inputs, time. Nothing of the check."""
-    given = set().union(*(programs.names_of(source)[0] for source in assignment.given)) if assignment.given else set()
     chosen = {id(one) for one in found.values()}
     candidates = [one for one in cells if id(one) in chosen or (one.kind == "code" and one.part == "") or one is cell]
-    program = [["given", source] for source in assignment.given]
-    for one in programs.needed(cell, candidates, given):
-        program.append([one.question or "another cell", one.source])
     return {
         "id": question.id,
-        "program": program,
+        "program": programs.assembled(cell, candidates, assignment.given),
         "probe": judge.probe_source(question),
         "inputs": inputs,
         "seconds": question.seconds,
@@ -168,6 +152,7 @@ def value_of(text: str) -> tuple[object, str]:
 
 
 def fingerprint(path: Path | None) -> str:
+    """The SHA-256 of a file as hexadecimal digits, "" if there is none or it cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest() if path else ""
     except OSError:

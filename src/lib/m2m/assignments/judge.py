@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 import numpy
 from numpy.typing import ArrayLike
@@ -151,9 +152,7 @@ def load(folder: Path | str) -> Assignment:
     for name in ("master.ipynb", "judge.py"):
         if not (folder / name).is_file():
             raise ValueError(f"{folder}: no {name}, expected the folder of an assignment")
-    specification = importlib.util.spec_from_file_location(f"judge_of_{folder.name}", folder / "judge.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+    module = _module(folder)
     cells, notes = answers.read_notebook(folder / "master.ipynb")
     if notes:
         raise ValueError(f"{folder}/master.ipynb: {'; '.join(notes)}")
@@ -166,16 +165,16 @@ def load(folder: Path | str) -> Assignment:
     given = tuple(cell.source for cell in cells if cell.part == "given" and cell.kind == "code")
     skeletons = {cell.question: answers.skeleton(cell.source) for cell in cells if cell.part == "answer"}
     content = b"".join((folder / name).read_bytes() for name in ("master.ipynb", "judge.py"))
-    return Assignment(
-        folder.name,
-        folder,
-        module.TITLE,
-        tuple(module.QUESTIONS),
-        given,
-        skeletons,
-        f"{programs.imports_of(list(given))}\n{WARM_UP}",
-        hashlib.sha256(content).hexdigest()[:16],
-    )
+    preload, digest = f"{programs.imports_of(list(given))}\n{WARM_UP}", hashlib.sha256(content).hexdigest()[:16]
+    return Assignment(folder.name, folder, module.TITLE, tuple(module.QUESTIONS), given, skeletons, preload, digest)
+
+
+def _module(folder: Path) -> ModuleType:
+    """The judge.py of a folder, executed."""
+    specification = importlib.util.spec_from_file_location(f"judge_of_{folder.name}", folder / "judge.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
 
 
 @functools.cache

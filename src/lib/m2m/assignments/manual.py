@@ -18,6 +18,14 @@ def harmless(text: str) -> str:
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
+def write_rows(path: Path, rows: list) -> Path:
+    """Write a table as CSV, and its folder if there is none; returns the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
 def write_table(out: Path, assignment: Assignment, path: Path) -> int:
     """Write a row per criterion of each written answer, with the marks given so far; returns the number of rows."""
     known, rows = stored(out), []
@@ -40,8 +48,7 @@ def write_table(out: Path, assignment: Assignment, path: Path) -> int:
                         harmless(row["answer"]),
                     )
                 )
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([COLUMNS, *rows])
+    write_rows(Path(path), [COLUMNS, *rows])
     return len(rows)
 
 
@@ -57,22 +64,16 @@ def read_table(out: Path, assignment: Assignment, path: Path) -> int:
             raise ValueError(f"{path}: no column {', '.join(sorted(missing))}; expected {', '.join(COLUMNS)}")
         rows = list(reader)
     students = {harmless(result["student"]): result["student"] for result in classes.results(out)}
+    rubric = {question.id: question.rubric for question in assignment.questions if isinstance(question, Written)}
     known, count = stored(out), 0
     for number, row in enumerate(rows, start=2):
         if not (row["points"] or "").strip():
             continue
-        student = students.get(row["student"])
-        rubric = {question.id: question.rubric for question in assignment.questions if isinstance(question, Written)}
+        where, student = f"{path}, line {number}", students.get(row["student"])
         most = rubric.get(row["question"], {}).get(row["criterion"])
         if student is None or most is None:
-            raise ValueError(
-                f"{path}, line {number}: {row['student']!r}, {row['question']!r}, {row['criterion']!r} is not known"
-            )
-        mark = {
-            "points": points_of(row["points"], most, f"{path}, line {number}"),
-            "max": most,
-            "comment": row["comment"] or "",
-        }
+            raise ValueError(f"{where}: {row['student']!r}, {row['question']!r}, {row['criterion']!r} is not known")
+        mark = {"points": points_of(row["points"], most, where), "max": most, "comment": row["comment"] or ""}
         known.setdefault(student, {}).setdefault(row["question"], {})[row["criterion"]] = mark
         count += 1
     classes.write_json(Path(out) / "manual.json", known)

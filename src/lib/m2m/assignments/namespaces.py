@@ -48,6 +48,7 @@ def call(name: str, *arguments: object) -> int:
 
 
 def prctl(option: int, value: int = 0) -> None:
+    """Set a property of this process, by the numbers of the system call prctl(2)."""
     call("prctl", option, ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import builtins
 import functools
+from collections.abc import Sequence
 
 from m2m.assignments.answers import Cell, without_magics
 
@@ -58,6 +59,13 @@ def needed(own: Cell, cells: list[Cell], given: set[str]) -> list[Cell]:
                 open_cells.append(giver)
     others = sorted((cell for cell in chosen.values() if cell is not own), key=lambda cell: place[id(cell)])
     return [*others, own]
+
+
+def assembled(own: Cell, cells: list[Cell], given: Sequence[str]) -> list[list[str]]:
+    """The program of an answer as [label, source] pairs: our own cells `given`, the cells that it needs, the answer."""
+    defined = set().union(*(names_of(source)[0] for source in given))
+    program = [["given", source] for source in given]
+    return program + [[cell.question or "another cell", cell.source] for cell in needed(own, cells, defined)]
 
 
 def _last_definition(name: str, cells: list[Cell], known: dict, before: int) -> Cell | None:

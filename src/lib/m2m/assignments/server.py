@@ -53,6 +53,11 @@ def in_namespaces(root: Path) -> None:
     namespaces.prctl(namespaces.PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of rights clears it, so it comes after
     os.write(told_in, b"u")
     os.read(mapped_out, 1)
+    alone_in(root)
+
+
+def alone_in(root: Path) -> None:
+    """From the new namespaces: process 1 answers the request in the minimal view. Does not return."""
     inner = os.fork()
     if inner:
         os.waitpid(inner, 0)
@@ -77,7 +82,7 @@ def in_process(root: Path) -> None:
     os.chdir(folder)
     if os.geteuid() == 0 and others_can_read():
         os.chown(folder, namespaces.NOBODY, namespaces.NOBODY)
-        os.setgroups([]), os.setresgid(*[namespaces.NOBODY] * 3), os.setresuid(*[namespaces.NOBODY] * 3)
+        become_nobody()
     if sys.platform == "linux":
         namespaces.prctl(namespaces.PR_SET_PDEATHSIG, signal.SIGKILL)
         namespaces.prctl(namespaces.PR_SET_CHILD_SUBREAPER, 1)
@@ -88,11 +93,16 @@ def in_process(root: Path) -> None:
     os._exit(0)
 
 
+def become_nobody() -> None:
+    """Give up the rights of root, for good."""
+    os.setgroups([]), os.setresgid(*[namespaces.NOBODY] * 3), os.setresuid(*[namespaces.NOBODY] * 3)
+
+
 def others_can_read() -> bool:
     """Whether a user without rights could import what Python has installed."""
     pid = os.fork()
     if pid == 0:
-        os.setgroups([]), os.setresgid(*[namespaces.NOBODY] * 3), os.setresuid(*[namespaces.NOBODY] * 3)
+        become_nobody()
         os._exit(0 if all(os.access(path, os.R_OK | os.X_OK) for path in folders_on_path()) else 1)
     return os.waitpid(pid, 0)[1] == 0
 

@@ -47,13 +47,20 @@ def run(request: dict, question: dict, alone: bool) -> dict:
     kill_all(pid, alone)
     for pipe in (answer_out, output_out):
         os.close(pipe)
-    (answer, too_long), (output, cut) = texts
+    return record_of(question["id"], time.monotonic() - start, status if ended else None, *texts)
+
+
+def record_of(
+    name: str, seconds: float, status: int | None, answered: tuple[bytes, bool], printed: tuple[bytes, bool]
+) -> dict:
+    """The record of a question whose process ended with this wait status, None if it did not end."""
+    (answer, too_long), (output, cut) = answered, printed
     record = {
-        "id": question["id"],
-        "seconds": round(time.monotonic() - start, 3),
+        "id": name,
+        "seconds": round(seconds, 3),
         "output": output.decode("utf-8", "replace") + (" [cut here]" if cut else ""),
     }
-    if not ended:
+    if status is None:
         return record | {"status": "time", "answer": ""}
     if os.WIFSIGNALED(status):
         return record | {"status": "killed", "signal": os.WTERMSIG(status), "answer": ""}

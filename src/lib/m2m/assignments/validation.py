@@ -60,17 +60,12 @@ def _given(cells: list[Cell]) -> list[str]:
 def visible_checks(cells: list[Cell], found: dict[str, Cell], box: sandbox.Sandbox) -> dict[str, str]:
     """What the visible check of each answer says when both run in a fresh program; PASSES if it does."""
     given = _given(cells)
-    known = set().union(*(programs.names_of(source)[0] for source in given)) if given else set()
     chosen = {id(cell) for cell in found.values()}
     others = [cell for cell in cells if id(cell) in chosen or (cell.kind == "code" and not cell.part)]
     requests = []
     for check in cells:
         if check.part == "check" and check.question in found:
-            program = [["given", source] for source in given]
-            program += [
-                [one.question or "another cell", one.source]
-                for one in programs.needed(found[check.question], others, known)
-            ]
+            program = programs.assembled(found[check.question], others, given)
             requests.append(
                 {
                     "id": check.question,

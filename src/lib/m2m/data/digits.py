@@ -43,7 +43,7 @@ def _file() -> tuple[Tensor, Tensor]:
 
 
 def dequantise(pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """x = (d + u) / 17 with fresh noise u, float32 in [0, 1).
+    """x = (d + u) / 17 with fresh uniform noise u, for pixels d (..., D): float32 in [0, 1), of the same shape.
 
     Raises:
         ValueError: the pixels are not whole numbers from 0 to 16.
@@ -57,5 +57,5 @@ def dequantise(pixels: Tensor, generator: torch.Generator | None = None) -> Tens
 
 
 def bits_per_dim(log_prob: Tensor | float, dim: int = DIM) -> Tensor | float:
-    """Bits per pixel from log p(x) in nats, x in [0, 1): -log p(x) / (D log 2) + log2 17."""
+    """Bits per pixel, (...,), from log p(x) (...,) in nats, x in [0, 1): -log p(x) / (D log 2) + log2 17."""
     return -log_prob / (dim * math.log(2)) + math.log2(LEVELS)

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +15,8 @@ from urllib.parse import unquote, urlsplit
 
 import pooch
 import requests
+
+from m2m import runtime
 
 
 def cache_folder() -> Path:
@@ -70,7 +70,8 @@ def _continue(url: str, part: Path, progress: bool) -> None:
         answer.raise_for_status()
         have = have if answer.status_code == 206 else 0
         total = have + int(answer.headers["Content-Length"]) if "Content-Length" in answer.headers else None
-        with part.open("ab" if have else "wb") as file, _bar(part.name.rsplit(".", 2)[0], have, total, progress) as bar:
+        bar = runtime.progress_bar(total, part.name.rsplit(".", 2)[0], progress, have, unit="B", unit_scale=True)
+        with part.open("ab" if have else "wb") as file, bar:
             for chunk in answer.iter_content(1 << 16):
                 bar.update(file.write(chunk))
     if total is not None and part.stat().st_size < total:
@@ -115,15 +116,6 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _bar(name: str, have: int, total: int | None, shown: bool):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from tqdm.auto import tqdm
-    in_notebook = "IPython" in sys.modules and getattr(sys.modules["IPython"].get_ipython(), "kernel", None) is not None
-    shown = {} if shown and (in_notebook or sys.stderr.isatty()) else {"disable": True}
-    return tqdm(desc=name, initial=have, total=total, unit="B", unit_scale=True, leave=False, **shown)
 
 
 def _check(url: str, sha256: str, name: str) -> None:

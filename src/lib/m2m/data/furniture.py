@@ -16,7 +16,11 @@ BOTH = (-1, 1)
 
 
 def mesh(name: str, draw: Generator) -> ndarray:
-    """Triangles (T, 3, 3) of a new object of a class of `NAMES`."""
+    """Triangles (T, 3, 3), in metres, of a new object of a class of `NAMES`.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     if name not in MAKERS:
         raise ValueError(f"name: got {name!r}, expected one of {', '.join(NAMES)}")
     return numpy.concatenate(MAKERS[name](draw))
@@ -56,6 +60,7 @@ def panels(width: float, depth: float, height: float, thick: float) -> list[ndar
 
 
 def bag(g):
+    """A bag: a tapering body with two bows to carry it: a list of triangles (T, 3, 3) in metres."""
     u = g.uniform
     w, d, h = u(0.3, 0.5), u(0.12, 0.28), u(0.3, 0.5)
     ring = outline(u(0.2, 0.7)) / 2 * (w, d)
@@ -67,6 +72,7 @@ def bag(g):
 
 
 def bin_(g):
+    """A round or square bin, some with a lid: a list of triangles (T, 3, 3) in metres."""
     u = g.uniform
     r, h, square = u(0.12, 0.24), u(0.3, 0.65), g.choice([0.0, 0.9])
     low = r * u(0.7, 1)
@@ -75,6 +81,7 @@ def bin_(g):
 
 
 def box_(g):
+    """A carton, shut, or open with two flaps: a list of triangles (T, 3, 3) in metres."""
     u = g.uniform
     w, d, h, t = u(0.2, 0.6), u(0.2, 0.5), u(0.12, 0.5), 0.008
     made = [box((0, 0, t), (w, d, t)), *panels(w, d, h, t), *(box((0, s * d / 2, h / 2), (w, t, h)) for s in BOTH)]
@@ -84,6 +91,7 @@ def box_(g):
 
 
 def cabinet(g):
+    """A cabinet with rows and columns of doors, each with a handle: a list of triangles (T, 3, 3) in metres."""
     u = g.uniform
     w, d, h, n, m = u(0.4, 1.3), u(0.3, 0.6), u(0.5, 2.0), int(u(1, 4)), int(u(1, 4))
     made, (a, b) = [box((0, 0, h / 2), (w, d, h))], (w / n, h / m)
@@ -95,6 +103,7 @@ def cabinet(g):
 
 
 def chair(g):
+    """A chair with a back of one of three styles, some with arms: a list of triangles (T, 3, 3) in metres."""
     u = g.uniform
     w, d, h, thick, lean = u(0.36, 0.6), u(0.36, 0.56), u(0.36, 0.52), u(0.02, 0.1), u(0, 0.25)
     made, rise, square = [slab((0, 0, h), (w, d, thick), u(0.2, 1))], u(0.3, 0.7), u() < 0.6
@@ -122,6 +131,7 @@ def chair(g):
 
 
 def desk(g):
+    """A desk with a block of drawers at one side: a list of triangles (T, 3, 3) in metres."""
     u = g.uniform
     w, d, h = u(1.0, 1.7), u(0.5, 0.8), u(0.68, 0.78)
     made, side, drawers = [box((0, 0, h), (w, d, u(0.02, 0.06)))], g.choice(BOTH), u(0.15, 0.85) * h
@@ -134,6 +144,7 @@ def desk(g):
 
 
 def display(g):
+    """A screen on a stand: a list of triangles (T, 3, 3) in metres."""
     u = g.uniform
     w, z = u(0.4, 1.2), u(0.06, 0.18)
     h = w * u(0.5, 0.65)
@@ -142,6 +153,7 @@ def display(g):
 
 
 def door(g):
+    """A door in its frame, with a handle: a list of triangles (T, 3, 3) in metres."""
     u = g.uniform
     w, h = u(0.7, 1.0), u(1.9, 2.2)
     made = [
@@ -154,6 +166,7 @@ def door(g):
 
 
 def shelf(g):
+    """A shelf with three to six boards and things on them: a list of triangles (T, 3, 3) in metres."""
     u = g.uniform
     w, d, h = u(0.5, 1.4), u(0.22, 0.4), u(0.7, 2.0)
     levels = numpy.linspace(0.05, h, int(u(3, 7)))
@@ -164,6 +177,7 @@ def shelf(g):
 
 
 def table(g):
+    """A table, from round to square, on legs, a foot or panels: a list of triangles (T, 3, 3) in metres."""
     u = g.uniform
     w, d, h, square = u(0.5, 1.7), u(0.45, 0.95), u(0.3, 0.8), g.choice([0.0, 0.5, 0.95, 0.95])
     made, inner = [slab((0, 0, h), (w, d, u(0.02, 0.07)), square)], 0.72 if square < 0.4 else 1.0
@@ -180,6 +194,7 @@ def table(g):
 
 
 def bed(g):
+    """A bed with a headboard and one or two pillows: a list of triangles (T, 3, 3) in metres."""
     u = g.uniform
     w, z, n = u(0.9, 1.8), u(0.2, 0.4), 2.0
     made = [box((0, 0, z), (w, n, 0.12)), box((0, 0, z + 0.16), (0.97 * w, 0.97 * n, 0.2)), *legs(u, w, n, z)]
@@ -189,6 +204,7 @@ def bed(g):
 
 
 def pillow(g):
+    """A pillow, lying or tilted: a list of triangles (T, 3, 3) in metres."""
     u = g.uniform
     w, d, t, tilt = u(0.35, 0.7), u(0.3, 0.5), u(0.1, 0.22), u(0, 1.2)
     ring, levels = outline(0.6) / 2 * (w, d), numpy.linspace(-1, 1, 7)
@@ -199,6 +215,7 @@ def pillow(g):
 
 
 def sink(g):
+    """A basin with a tap, on a column or a block: a list of triangles (T, 3, 3) in metres."""
     u = g.uniform
     r, deep, z = u(0.18, 0.3), u(0.1, 0.2), 0.8
     profile = [
@@ -217,6 +234,7 @@ def sink(g):
 
 
 def sofa(g):
+    """A sofa with one to three seats: a list of triangles (T, 3, 3) in metres."""
     u = g.uniform
     n, d, h, a = int(u(1, 4)), u(0.7, 0.95), u(0.25, 0.32), u(0.1, 0.25)
     w = n * u(0.55, 0.7)
@@ -228,6 +246,7 @@ def sofa(g):
 
 
 def toilet(g):
+    """A toilet: bowl, tank, and the lid down or up: a list of triangles (T, 3, 3) in metres."""
     u = g.uniform
     r, ring = u(0.16, 0.2), outline(0.1)
     levels = ((0, 0.65), (0.2, 0.6), (0.36, 1), (0.4, 1.05), (0.4, 0.8), (0.25, 0.3), (0.25, 0))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from m2m import arguments
 from m2m.tensors.clebsch_gordan import clebsch_gordan
 
 TRIES = 1000
@@ -30,9 +31,7 @@ def random(
     Raises:
         ValueError: a count below 1, or points that do not fit into the ball that far apart.
     """
-    for name, value in {"samples": samples, "n": n}.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}: got {value}, expected a whole number from 1 on")
+    arguments.whole(samples=samples, n=n)
     x = torch.zeros(samples, n, 3, dtype=torch.float64)
     bad = torch.ones(samples, dtype=torch.bool)
     for _ in range(TRIES):  # draw the clouds again in which two points are too near
@@ -77,6 +76,9 @@ def to_degrees(matrix: Tensor) -> dict[int, Tensor]:
     """A symmetric matrix (..., 3, 3) as features of degree 0, (..., 1), and degree 2, (..., 5).
 
     Degree 0 is the trace over sqrt(3); lengths are kept, |M|^2 = f_0^2 + |f_2|^2.
+
+    Raises:
+        ValueError: not symmetric matrices (..., 3, 3).
     """
     if matrix.shape[-2:] != (3, 3) or not torch.allclose(
         matrix, matrix.mT, atol=1e-5 * float(matrix.abs().max() if matrix.numel() else 1)
@@ -86,7 +88,11 @@ def to_degrees(matrix: Tensor) -> dict[int, Tensor]:
 
 
 def from_degrees(f: dict[int, Tensor]) -> Tensor:
-    """The inverse of `to_degrees`: features (..., 1) and (..., 5) as a symmetric matrix (..., 3, 3)."""
+    """The inverse of `to_degrees`: features (..., 1) and (..., 5) as a symmetric matrix (..., 3, 3).
+
+    Raises:
+        ValueError: the features are not {0: (..., 1), 2: (..., 5)}.
+    """
     if set(f) != {0, 2} or any(value.shape[-1] != 2 * l + 1 for l, value in f.items()):
         raise ValueError(f"f: got { ({l: tuple(v.shape) for l, v in f.items()}) }, expected {{0: (..., 1), 2: (..., 5)}}")
     return sum(torch.einsum("...m,abm->...ab", value, _coupling(l, value)) for l, value in f.items())

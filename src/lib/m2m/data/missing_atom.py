@@ -74,6 +74,9 @@ def pools(seed: int = 0) -> dict[str, Clouds]:
 
     "train": 1,000 molecules of 5 to 18 atoms; "5-18": 300 others of these sizes; "19", "23", "25-29": all shipped molecules of
     these sizes (none has 28 atoms); "fluorine": all with fluorine that no training set has, of up to 18 atoms.
+
+    Raises:
+        ValueError: a seed without a training set of its own.
     """
     if seed not in range(SEEDS):
         raise ValueError(f"seed: got {seed!r}, expected 0 to {SEEDS - 1}, the training sets without common molecules")
@@ -90,7 +93,11 @@ def pools(seed: int = 0) -> dict[str, Clouds]:
 
 
 def classes(batch: Clouds) -> Tensor:
-    """What each atom is, (N, n): an index into `CLASSES`, hydrogens by the nearest other atom; -1 in the padding."""
+    """What each atom is, (N, n): an index into `CLASSES`, hydrogens by the nearest other atom; -1 in the padding.
+
+    Raises:
+        ValueError: a hydrogen whose nearest other atom is not C, N or O.
+    """
     heavy = batch.present & (batch.element > 0)
     distance = torch.cdist(batch.x, batch.x).masked_fill(~heavy[:, None], torch.inf)
     parent = batch.element.gather(1, distance.argmin(-1))  # an element: C 1, N 2, O 3
@@ -100,7 +107,11 @@ def classes(batch: Clouds) -> Tensor:
 
 
 def removals(present: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
-    """`count` different atoms of each molecule to take away, one at a time, drawn evenly: (N, count) for present (N, n)."""
+    """`count` different atoms of each molecule to take away, one at a time, drawn evenly: (N, count) for present (N, n).
+
+    Raises:
+        ValueError: more removals than the smallest molecule has atoms.
+    """
     if count > int(present.sum(1).min()):
         raise ValueError(
             f"count: got {count}, expected at most {int(present.sum(1).min())}, the atoms of the smallest molecule"

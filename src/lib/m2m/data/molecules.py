@@ -18,6 +18,8 @@ import numpy
 import torch
 from torch import Tensor
 
+from m2m.atoms import RADII
+
 SHIPPED = Path(__file__).parent / "files" / "qm9_10k.npz"
 TWINS = SHIPPED.with_name("qm9_twins.npz")  # pairs that stand side by side, with other bonds and the same refined colours
 GRID = 5e-4  # angstrom; rounding moves an atom by at most 2.5e-4 along an axis
@@ -45,7 +47,6 @@ ATOMS = {
     "H": (-0.497912, -37.844411, -54.581501, -75.062219, -99.716370),
     "G": (-0.510927, -37.861317, -54.598897, -75.079532, -99.733544),
 }
-RADII = {1: 0.31, 6: 0.76, 7: 0.71, 8: 0.66, 9: 0.57}  # covalent, angstrom (Cordero and others 2008, doi:10.1039/b801115j)
 
 
 @dataclass
@@ -153,7 +154,11 @@ class Molecules:
 
 
 def convert(values: Tensor, have: str, want: str) -> Tensor:
-    """Values in the unit `have` as values in the unit `want`; among units of energy, `PER_HARTREE`, where they differ."""
+    """Values (...,) in the unit `have`, in the unit `want`; among units of energy, `PER_HARTREE`, where they differ.
+
+    Raises:
+        ValueError: a unit that is not one of this quantity.
+    """
     if have == want:
         return values
     if not {have, want} <= PER_HARTREE.keys():
@@ -187,7 +192,11 @@ def load(path: str | Path = SHIPPED) -> Molecules:
 
 
 def save(molecules: Molecules, path: str | Path) -> None:
-    """Write molecules compactly: positions as 16-bit multiples of `GRID`, targets in full. The same data give the same bytes."""
+    """Write molecules compactly: positions as 16-bit multiples of `GRID`, targets in full. The same data give the same bytes.
+
+    Raises:
+        ValueError: a position too far from the origin for 16 bits.
+    """
     x = numpy.round(molecules.x.double().numpy() / GRID)
     if numpy.abs(x).max(initial=0) > 32767:
         raise ValueError(
@@ -214,6 +223,9 @@ def split(molecules: Molecules, validation: float = 0.1, test: float = 0.1, seed
 
     A molecule's part depends on its index in QM9 and the seed only. So the shipped molecules are in the same parts as in the
     full set, and a network trained on one is never tested on what it has seen in the other.
+
+    Raises:
+        ValueError: shares that leave nothing to train on.
     """
     if not (validation >= 0 and test >= 0 and validation + test < 1):
         raise ValueError(f"validation, test: got {validation} and {test}, expected shares that leave something to train on")
@@ -226,7 +238,11 @@ def split(molecules: Molecules, validation: float = 0.1, test: float = 0.1, seed
 
 
 def counts(z: Tensor, batch: Tensor, molecules: int) -> Tensor:
-    """How many atoms of H, C, N, O, F each molecule has, (molecules, 5) float64."""
+    """How many atoms of H, C, N, O, F each molecule has, (molecules, 5) float64.
+
+    Raises:
+        ValueError: an atom that is not H, C, N, O or F.
+    """
     column = _table({number: k for k, number in enumerate(ELEMENTS.values())}, torch.int64, -1).to(z.device)[z]
     if (column < 0).any():
         raise ValueError(

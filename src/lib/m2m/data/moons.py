@@ -22,7 +22,11 @@ def arcs(t: Tensor) -> Tensor:
 
 
 def sample(n: int, noise: float = 0.05, generator: torch.Generator | None = None) -> Tensor:
-    """n points drawn from the density that `log_prob` gives, (n, 2)."""
+    """n points drawn from the density that `log_prob` gives, (n, 2).
+
+    Raises:
+        ValueError: n below 1, or a noise that is not positive.
+    """
     _check_noise(noise)
     if n < 1:
         raise ValueError(f"n: got {n}, expected at least 1 point")
@@ -69,7 +73,11 @@ def entropy(noise: float = 0.05, step: float | None = None) -> float:
 
 
 def grid(noise: float = 0.05, step: float | None = None) -> tuple[Tensor, float]:
-    """A fine grid over all but a negligible part of the mass: points (n, 2) in float64, and the area of a cell."""
+    """A fine grid over all but a negligible part of the mass: points (n, 2) in float64, and the area of a cell.
+
+    Raises:
+        ValueError: a noise or a step that is not positive.
+    """
     _check_noise(noise)
     step = min(0.25 * noise, 0.02) if step is None else step
     if not step > 0:

@@ -17,7 +17,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from m2m import runtime
+from m2m import arguments, runtime
 from m2m.messages import graph
 
 CHUNK = 1000  # simulations at a time, so that the arrays of a step stay in the processor's cache
@@ -42,8 +42,11 @@ def start(
         speed: |v_i|, the same for all.
         spread: standard deviation of positions; by default (n / 5)^(1/3), the same density for all n.
         stretch: factors for positions and directions along x, y and z; other than ones, they prefer a direction.
+
+    Raises:
+        ValueError: a number of systems or particles, or a factor, that is not positive.
     """
-    _check_whole(samples=samples, n=n)
+    arguments.whole(samples=samples, n=n)
     factors = torch.as_tensor(stretch, dtype=torch.float64)
     if factors.shape != (3,) or not (factors.isfinite() & (factors > 0)).all():
         raise ValueError(f"stretch: got {stretch}, expected three positive factors")
@@ -86,7 +89,7 @@ def simulate(
     Raises:
         ValueError: shapes that do not fit, NaN, dt <= 0, steps < every, particles outside the walls.
     """
-    _check_whole(steps=steps, every=every)
+    arguments.whole(steps=steps, every=every)
     _check_state(x, v, q, wall)
     if not (math.isfinite(dt) and dt > 0):
         raise ValueError(f"dt: got {dt}, expected a positive time")
@@ -207,6 +210,9 @@ def pairs(
         frames: the frame that is given and the one to predict.
         stretch: as in `start`; the published sets are not stretched.
         physics: dt, strength, field, wall of `simulate`.
+
+    Raises:
+        ValueError: frames that are not two numbers from 0 on, the second one larger.
     """
     given, wanted = frames
     if not 0 <= given < wanted:
@@ -252,12 +258,6 @@ def _complete(samples: int, n: int) -> tuple[Tensor, Tensor]:
     """Edges and graph numbers of `samples` complete graphs of n nodes."""
     batch = graph.of_sizes([n] * samples)
     return graph.complete(batch), batch
-
-
-def _check_whole(**values: int) -> None:
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}: got {value!r}, expected a whole number from 1 on")
 
 
 def _check_state(x: Tensor, v: Tensor, q: Tensor, wall: float | None) -> None:

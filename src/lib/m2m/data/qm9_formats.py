@@ -17,7 +17,7 @@ import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -60,7 +60,11 @@ def read_sdf(sdf: str | Path, table: str | Path, exclude: Collection[int] = ()) 
 
 
 def read_exclusions(path: str | Path, expected: int | None = EXCLUDED) -> frozenset[int]:
-    """The indices in `uncharacterized.txt`, between its header and its footer: molecules whose geometry fell apart."""
+    """The indices in `uncharacterized.txt`, between its header and its footer: molecules whose geometry fell apart.
+
+    Raises:
+        ValueError: a line of another form, or not the expected number of indices.
+    """
     found = []
     for number, line in _numbered(path):
         words = line.split()
@@ -95,12 +99,7 @@ def qm9pack_records(path: str | Path) -> Iterator[Record]:
     for part in (1, 2, 3):
         with _member(Path(path), f"qm9_part{part}.csv") as (file, name):
             reader = csv.DictReader(line for line in file if line.strip())
-            missing = [
-                column
-                for column in ("Index", "SMILES", "Elements", "XYZ_Ang", *_COLUMNS)
-                if column not in (reader.fieldnames or ())
-            ]
-            demand(not missing, f"{name}:1", f"got no column {', '.join(missing)}, expected the table of qm9pack 1.0.3")
+            _demand_columns(reader, ("Index", "SMILES", "Elements", "XYZ_Ang", *_COLUMNS), name, "the table of qm9pack 1.0.3")
             for number, row in enumerate(reader, 1):
                 where = f"{name}: molecule {number}"
                 demand(
@@ -153,8 +152,7 @@ def sdf_records(sdf: str | Path, table: str | Path) -> Iterator[Record]:
     names = [_SDF_NAMES.get(name, name) for name in PROPERTIES]
     with _opened(table) as file:
         reader = csv.DictReader(file)
-        missing = [name for name in ("mol_id", *names) if name not in (reader.fieldnames or ())]
-        demand(not missing, f"{table}:1", f"got no column {', '.join(missing)}, expected those of gdb9.sdf.csv")
+        _demand_columns(reader, ("mol_id", *names), table, "those of gdb9.sdf.csv")
         blocks = _sdf_blocks(sdf)
         for number, row in enumerate(reader, 2):
             where = f"{table}:{number}"
@@ -181,26 +179,33 @@ def _sdf_blocks(path: str | Path) -> Iterator[tuple[str, list[str], list[list[fl
         if line.strip() != "$$$$":
             lines.append(line)
             continue
-        first = number - len(lines)
-        demand(
-            len(lines) > 3 and "V2000" in lines[3],
-            f"{path}:{first + 3}",
-            "got no line of counts with V2000, expected one in the fourth line",
-        )
-        atoms = whole_in(lines[3][:3], f"{path}:{first + 3}")
-        demand(len(lines) >= 4 + atoms, f"{path}:{number}", f"got {len(lines) - 4} lines, expected {atoms} atoms")
-        symbols, x = [], []
-        for k, atom in enumerate(lines[4 : 4 + atoms]):
-            where = f"{path}:{first + 4 + k}"
-            x.append([number_in(atom[c : c + 10], where, "position") for c in (0, 10, 20)])
-            symbols.append(atom[31:34].strip())
-        yield lines[0].strip(), symbols, x
+        yield lines[0].strip(), *_sdf_atoms(path, lines, number)
         lines = []
     demand(
         not any(line.strip() for line in lines),
         f"{path}:{number}",
         "the last molecule has no end ($$$$); is the file truncated?",
     )
+
+
+def _sdf_atoms(path: str | Path, lines: list[str], number: int) -> tuple[list[str], list[list[float]]]:
+    """Elements and positions from the lines of a molecule, of which line `number` of the file is the end."""
+    first = number - len(lines)
+    counted = len(lines) > 3 and "V2000" in lines[3]
+    demand(counted, f"{path}:{first + 3}", "got no line of counts with V2000, expected one in the fourth line")
+    atoms = whole_in(lines[3][:3], f"{path}:{first + 3}")
+    demand(len(lines) >= 4 + atoms, f"{path}:{number}", f"got {len(lines) - 4} lines, expected {atoms} atoms")
+    symbols, x = [], []
+    for k, atom in enumerate(lines[4 : 4 + atoms]):
+        where = f"{path}:{first + 4 + k}"
+        x.append([number_in(atom[c : c + 10], where, "position") for c in (0, 10, 20)])
+        symbols.append(atom[31:34].strip())
+    return symbols, x
+
+
+def _demand_columns(reader: csv.DictReader, columns: Iterable[str], file: str | Path, expected: str) -> None:
+    missing = [column for column in columns if column not in (reader.fieldnames or ())]
+    demand(not missing, f"{file}:1", f"got no column {', '.join(missing)}, expected {expected}")
 
 
 def _rows(flat: list[float], where: str) -> list[list[float]]:

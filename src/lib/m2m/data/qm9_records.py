@@ -23,7 +23,11 @@ class Record(NamedTuple):
 
 
 def collect(records: Iterable[Record]) -> Molecules:
-    """The records, each checked, as one data set in their order."""
+    """The records, each checked, as one data set in their order.
+
+    Raises:
+        ValueError: no molecule, or one of them more than once.
+    """
     z, x, sizes, y, index, smiles = [], [], [], [], [], []
     for record in records:
         numbers = check(record)
@@ -49,7 +53,7 @@ def check(record: Record) -> list[int]:
     the nearest two atoms are 0.9 to 1.45 angstrom apart; gap = lumo - homo; H - U = kT at 298.15 K; and the energy of
     atomisation is 0.08 to 0.25 hartree an atom.
     """
-    where, y = record.where, dict(zip(PROPERTIES, record.y, strict=True))
+    where = record.where
     unknown = sorted(set(record.symbols) - set(ELEMENTS))
     demand(not unknown, where, f"got element {', '.join(unknown)}, expected {', '.join(ELEMENTS)}")
     demand(
@@ -63,6 +67,11 @@ def check(record: Record) -> list[int]:
         where,
         f"got two atoms {nearest:.3f} apart as the nearest, expected 0.9 to 1.45 angstrom; other units?",
     )
+    _check_energies(where, record.symbols, dict(zip(PROPERTIES, record.y, strict=True)))
+    return [ELEMENTS[symbol] for symbol in record.symbols]
+
+
+def _check_energies(where: str, symbols: list[str], y: dict[str, float]) -> None:
     gap = y["lumo"] - y["homo"]
     demand(
         abs(y["gap"] - gap) < 2e-4 and gap < 1,
@@ -74,14 +83,13 @@ def check(record: Record) -> list[int]:
         where,
         f"got H - U = {y['H'] - y['U']:g}, expected kT = 9.44e-4 hartree at 298.15 K; other units?",
     )
-    single = sum(ATOMS["U0"][list(ELEMENTS).index(symbol)] for symbol in record.symbols)
-    share = (single - y["U0"]) / len(record.symbols)
+    single = sum(ATOMS["U0"][list(ELEMENTS).index(symbol)] for symbol in symbols)
+    share = (single - y["U0"]) / len(symbols)
     demand(
         0.08 < share < 0.25,
         where,
         f"got U0 = {y['U0']:g}, {share:g} an atom below single atoms, expected 0.08 to 0.25 hartree; other units?",
     )
-    return [ELEMENTS[symbol] for symbol in record.symbols]
 
 
 def demand(holds: bool, where: str, message: str) -> None:
@@ -91,7 +99,11 @@ def demand(holds: bool, where: str, message: str) -> None:
 
 
 def number_in(text: str, where: str, what: str) -> float:
-    """A finite number; Mathematica's `1.5*^-6` means 1.5e-6."""
+    """A finite number; Mathematica's `1.5*^-6` means 1.5e-6.
+
+    Raises:
+        ValueError: the text is not a finite number.
+    """
     try:
         value = float(text.strip().replace("*^", "e"))
     except ValueError:

@@ -18,6 +18,7 @@ import numpy
 import torch
 
 from m2m import runtime
+from m2m.data import cloud_scaling
 from m2m.data.scans import NAMES, Scans
 
 UP = torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # (x, y, z) -> (x, -z, y): y up to z up, a rotation
@@ -44,8 +45,7 @@ def read(path: str | Path, points: int | None = None, *, seed: int = 0, object_o
     order = torch.rand(data.shape[:2], generator=runtime.generator(seed)) + (~mask if object_only else 0)
     chosen = order.argsort(1)[:, :points]
     x = data.gather(1, chosen[..., None].expand(-1, -1, 3)) @ UP.T
-    x = x - x.mean(1, keepdim=True)
-    return Scans(x / x.norm(dim=-1).amax(1)[:, None, None], label, mask.gather(1, chosen))
+    return Scans(cloud_scaling.unit_sphere(x, centre="mean"), label, mask.gather(1, chosen))
 
 
 def _parts(path: Path) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

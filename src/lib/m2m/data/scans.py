@@ -16,7 +16,8 @@ from numpy import ndarray
 from numpy.random import Generator
 from torch import Tensor
 
-from m2m.data import furniture, solids
+from m2m import arguments
+from m2m.data import cloud_scaling, furniture, solids
 
 NAMES = furniture.NAMES
 RAYS = 4  # as many for each point that is wanted
@@ -48,8 +49,8 @@ class Scans:
         """The first points of each cloud, which are in random order, centred and scaled anew."""
         if not 1 <= points <= self.x.shape[1]:
             raise ValueError(f"points: got {points}, expected 1 to {self.x.shape[1]}, the points there are")
-        x = self.x[:, :points] - self.x[:, :points].mean(1, keepdim=True)
-        return Scans(x / x.norm(dim=-1).amax(1)[:, None, None], self.y, self.mask[:, :points])
+        x = cloud_scaling.unit_sphere(self.x[:, :points], centre="mean")
+        return Scans(x, self.y, self.mask[:, :points])
 
 
 def make(number: int, points: int = 128, *, seed: int = 0, **options) -> Scans:
@@ -65,9 +66,7 @@ def make(number: int, points: int = 128, *, seed: int = 0, **options) -> Scans:
     >>> make(30).x.shape
     torch.Size([30, 128, 3])
     """
-    for name, value in (("number", number), ("points", points)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}: got {value!r}, expected a whole number from 1 on")
+    arguments.whole(number=number, points=points)
     classes = numpy.arange(number) % len(NAMES)
     made = [scan(NAMES[c], numpy.random.default_rng((seed, i)), points, **options) for i, c in enumerate(classes)]
     x, mask = (torch.from_numpy(numpy.stack(part)) for part in zip(*made, strict=True))
@@ -111,7 +110,7 @@ def scan(
 
 
 def surroundings(low: ndarray, high: ndarray, size: float, draw: Generator, wall: float) -> ndarray:
-    """The floor, and perhaps a wall behind and a box beside the object."""
+    """The floor, and perhaps a wall behind and a box beside the object, which is from `low` to `high`: (T, 3, 3)."""
     made = [solids.box((0, 0, -0.01), (9 * size, 9 * size, 0.02))]
     if draw.random() < wall:
         made.append(solids.box((0, low[1] - draw.uniform(0.05, 0.2) * size, 0), (9 * size, 0.02, 9 * size)))

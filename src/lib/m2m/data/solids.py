@@ -19,6 +19,9 @@ def loft(rings: ndarray | Sequence, caps: bool = True) -> ndarray:
 
     >>> loft([[(x, y, z) for x, y in QUAD] for z in (0, 1)]).shape
     (12, 3, 3)
+
+    Raises:
+        ValueError: the rings are not (n, K, 3) with n >= 2 and K >= 3.
     """
     rings = numpy.asarray(rings, dtype=float)
     if rings.ndim != 3 or rings.shape[2] != 3 or len(rings) < 2 or rings.shape[1] < 3:

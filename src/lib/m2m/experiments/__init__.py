@@ -72,7 +72,7 @@ def rows(
     record = _start(name, scale, out, tasks, shlex.join(_command(name, scale, out, seeds, only, device)))
     processes.wait_for_everyone()  # all have read what is done before one writes
     done = []
-    bar = training.progress_bar(len(chosen), name, progress and processes.is_main_process)
+    bar = runtime.progress_bar(len(chosen), name, progress and processes.is_main_process)
     for task in chosen:
         row = next((row for row in record["rows"] if row["task"] == task), None)
         if row is None:

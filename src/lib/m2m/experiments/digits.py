@@ -44,7 +44,11 @@ def run(*, model: str, seed: int, **fit) -> dict:
 
 
 def train(model: str, *, seed: int = 0, progress: bool = False, **fit) -> tuple[flow.Flow, dict]:
-    """A model by its name, fitted, and how that went; `fit` are the steps, batch_size and lr of a flow."""
+    """A model by its name, fitted, and how that went; `fit` are the steps, batch_size and lr of a flow.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     if model in BASELINES:
         return baseline(model)
     if model not in FLOWS:
@@ -52,8 +56,7 @@ def train(model: str, *, seed: int = 0, progress: bool = False, **fit) -> tuple[
     built = build(model, seed)
     start = bits(built, "test", draws=8)
     history = _fit(built, seed=seed, progress=progress, **fit)
-    best = history.validation_step[history.validation.index(min(history.validation))]
-    return built, {"start": start, "step": best, "steps_run": history.step[-1], "parameters": parameters(built)}
+    return built, {"start": start, "step": history.best_step(), "steps_run": history.step[-1], "parameters": parameters(built)}
 
 
 # --- What all flows share -------------------------------------------------------------------------------------------------

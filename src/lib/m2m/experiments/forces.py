@@ -10,6 +10,8 @@ All data are the shipped GFN2-xTB trajectories. Every model has the same feature
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -72,11 +74,16 @@ class OrientedFilters(schnet.Filters):
         self.first = nn.Linear(basis.size + 3, layers * channels)
 
     def features(self, r: Tensor, d: Tensor) -> Tensor:
+        """The basis of the distances d (P,), then the directions of r (P, 3): (P, K + 3)."""
         return torch.cat([self.basis(d), r / d.clamp_min(1e-6)[:, None]], 1)
 
 
 def network(model: str, scale: float = 1.0) -> schnet.SchNet:
-    """An untrained model of this name; `scale` in kcal/mol."""
+    """An untrained model of this name; `scale` in kcal/mol.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     if model not in MODELS:
         raise ValueError(f"model: got {model!r}, expected one of {', '.join(MODELS)}")
     kind = schnet.VectorForces if model == "vector" else schnet.SchNet
@@ -87,7 +94,11 @@ def network(model: str, scale: float = 1.0) -> schnet.SchNet:
 
 
 def data(molecule: str, frames: int, seed: int, aligned: bool = False) -> tuple[Trajectory, Trajectory]:
-    """`frames` training frames drawn from the training blocks, and all test frames; energies from the training mean."""
+    """`frames` training frames drawn from the training blocks, and all test frames; energies from the training mean.
+
+    Raises:
+        ValueError: more frames than the training blocks have, or none.
+    """
     whole = trajectories.load(molecule)
     whole = align(whole) if aligned else whole
     train, test = trajectories.block_split(len(whole))
@@ -146,7 +157,7 @@ def errors(model: nn.Module, test: Trajectory) -> dict[str, float]:
 def rotate(trajectory: Trajectory, turns: Tensor) -> Trajectory:
     """Each frame and its forces turned by its own rotation (T, 3, 3)."""
     turn = lambda value: torch.einsum("tab,tnb->tna", turns.to(value.dtype), value)
-    return Trajectory(**(vars(trajectory) | dict(x=turn(trajectory.x), forces=turn(trajectory.forces))))
+    return replace(trajectory, x=turn(trajectory.x), forces=turn(trajectory.forces))
 
 
 def align(trajectory: Trajectory) -> Trajectory:
@@ -156,8 +167,7 @@ def align(trajectory: Trajectory) -> Trajectory:
     u, _, vt = torch.linalg.svd(x.transpose(1, 2) @ x[0])
     proper = torch.ones(len(x), 3, dtype=x.dtype)
     proper[:, 2] = torch.linalg.det(u @ vt)
-    centred = Trajectory(**(vars(trajectory) | dict(x=x.to(trajectory.x.dtype))))
-    return rotate(centred, (u * proper[:, None] @ vt).transpose(1, 2))
+    return rotate(replace(trajectory, x=x.to(trajectory.x.dtype)), (u * proper[:, None] @ vt).transpose(1, 2))
 
 
 # --- Dynamics ---------------------------------------------------------------------------------------------------------------

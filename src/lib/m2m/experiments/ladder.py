@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 
-import torch
 from torch import nn
 
 from m2m import runtime, training
@@ -39,16 +38,19 @@ def run(*, rung: str, systems: int, seed: int, steps: int, **fit) -> dict:
 
 
 def train(rung: str, *, systems: int, seed: int, steps: int, batch_size: int, lr: float) -> tuple[nn.Module, training.History]:
-    """A rung trained on the mean squared error of positions; the weights of the lowest validation error are kept."""
+    """A rung trained on the mean squared error of positions; the weights of the lowest validation error are kept.
+
+    Raises:
+        ValueError: an unknown rung.
+    """
     if rung not in ladder.RUNGS:
         raise ValueError(f"rung: got {rung!r}, expected one of {', '.join(ladder.RUNGS)}")
     data, validation, _ = nbody.sets("isotropic")
-    rows = torch.arange(systems) + systems * (seed % (len(data) // systems))
     runtime.seed_everything(seed)
     model, some = ladder.RUNGS[rung]().to(runtime.device()), validation.select(slice(0, 500))
     history = training.fit(
-        model, data.select(rows), nbody.loss, steps=steps, batch_size=batch_size, lr=lr, warmup=20, clip=1.0, average=0.99,
-        validate=lambda m: nbody.errors(m, some).mean().item(), validate_every=max(1, steps // 5), patience=5, seed=seed,
+        model, nbody.slice_of(data, systems, seed), nbody.loss, steps=steps, batch_size=batch_size, lr=lr, warmup=20, clip=1.0,
+        average=0.99, validate=lambda m: nbody.errors(m, some).mean().item(), validate_every=max(1, steps // 5), patience=5, seed=seed,
         progress=False)  # fmt: skip
     return model.cpu(), history
 

@@ -23,6 +23,8 @@ AXIS = 1  # y, up
 
 
 class Clouds(NamedTuple):
+    """Training and test clouds of one category, and how they were scaled."""
+
     train: Tensor  # (S, 2048, 3), without noise: each batch draws points and noise anew
     test: Tensor  # (T, N, 3), with noise
     scaling: cloud_scaling.Scaling
@@ -37,7 +39,7 @@ def clouds(category: str, points: int, shapes_train: int = 500, shapes_test: int
 
 
 def noisy(x: Tensor, generator: torch.Generator | None = None, noise: float = NOISE) -> Tensor:
-    """The clouds with normal noise on every point."""
+    """The clouds (B, N, 3) with normal noise on every point."""
     return x + noise * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
 
 
@@ -53,7 +55,11 @@ def independent(data: Clouds, components: int) -> float:
 
 
 def build(form: str, points: int, hidden: tuple[int, int]) -> torch.nn.Module:
-    """"normal" and "steps", a MADE with or without normal steps; "stack", five MADEs, the list turned round between them."""
+    """"normal" and "steps", a MADE with or without normal steps; "stack", five MADEs, the list turned round between them.
+
+    Raises:
+        ValueError: an unknown form.
+    """
     if form == "stack":
         return flow.maf(3 * points, layers=5, hidden=hidden, transform=bijectors.AffineTransform(7.0))
     if form not in ("normal", "steps"):

@@ -43,6 +43,7 @@ def run(*, model: str, seed: int, **settings) -> dict:
 
 
 def build(model: str, **network) -> nn.Module:
+    """An untrained network: "published", "mixture", or any other name for a `Voter`, made with the named settings."""
     kinds = {"published": votes.PublishedVoter, "mixture": votes.MixtureVoter}
     return kinds.get(model, votes.Voter)(**network)
 

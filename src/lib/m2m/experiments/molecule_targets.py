@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from m2m import runtime, training
 from m2m.data import molecules
+from m2m.experiments import qm9
 from m2m.messages import egnn, graph, radial, schnet
 from m2m.tensors import factorised, se3_transformer, tfn, votes
 
@@ -86,8 +87,7 @@ class TFNAtoms(nn.Module):
         geometry = factorised.Geometry(spread(x), present, self.basis, 1)
         f = {0: spread(self.embedding(z))[:, None, :, None]}  # (B, 2 l + 1, n, 1, C)
         for k, (convolution, own) in enumerate(zip(self.convolutions, self.own, strict=True)):
-            sent = convolution(f, geometry)
-            new = votes.gate({l: sent[l] + own[str(l)](f[l]) if l in f else sent[l] for l in sent})
+            new = votes.layer(f, geometry, convolution, own)
             f = {l: new[l] + f[l] if k else new[l] for l in new}
         return f[0].reshape(-1, self.channels)[place]
 
@@ -153,7 +153,11 @@ MODELS = {
 
 
 def build(model: str, train: molecules.Molecules, *, seed: int = 0) -> Targets:
-    """An untrained network of `MODELS`, which predicts what the baseline of atom counts does."""
+    """An untrained network of `MODELS`, which predicts what the baseline of atom counts does.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     if model not in MODELS:
         raise ValueError(f"model: got {model!r}, expected one of {', '.join(MODELS)}")
     runtime.seed_everything(seed)
@@ -166,14 +170,14 @@ def build(model: str, train: molecules.Molecules, *, seed: int = 0) -> Targets:
 
 
 def data(number: int) -> dict[str, molecules.Molecules]:
-    """The first `number` training molecules and all test molecules of the shipped QM9, with the two targets."""
+    """The first `number` training molecules and all test molecules of the shipped QM9, with the two targets.
+
+    Raises:
+        ValueError: more molecules than there are to train on, or none.
+    """
     shipped = molecules.load()
     shipped = shipped.with_targets(torch.stack([shipped.property(*item) for item in TARGETS.items()], 1))
-    split = molecules.split(shipped)
-    order = molecules.fractions(shipped.index[split["train"]], "order").argsort()
-    if not 0 < number <= len(order):
-        raise ValueError(f"number: got {number}, expected 1 to {len(order)}")
-    return {"train": shipped.subset(split["train"][order[:number]]), "test": shipped.subset(split["test"])}
+    return qm9.parts(shipped, number)
 
 
 def train(model: str, some: molecules.Molecules, *, steps: int, batch_size: int = 16, seed: int = 0) -> Targets:

@@ -55,8 +55,7 @@ def tasks(scale: str) -> list[dict]:
 def run(*, world: str, model: str, augment: bool, systems: int, seed: int, **fit) -> dict:
     """Train one network and measure it on the test set, as it is and turned."""
     trained, history = train(model, world=world, augment=augment, systems=systems, seed=seed, **fit)
-    best = history.validation_step[history.validation.index(min(history.validation))]
-    return {"step": best, "validation": min(history.validation)} | measure(trained, world)
+    return {"step": history.best_step(), "validation": min(history.validation)} | measure(trained, world)
 
 
 def train(
@@ -78,11 +77,10 @@ def train(
         systems: how many training systems; seed k takes the k-th slice of the 3,000.
     """
     data, validation, _ = sets(world)
-    rows = torch.arange(systems) + systems * (seed % (len(data) // systems))
     runtime.seed_everything(seed)
     network = NETWORKS[model]().to(runtime.device())
     history = training.fit(
-        network, data.select(rows), turned_loss if augment else loss,
+        network, slice_of(data, systems, seed), turned_loss if augment else loss,
         steps=steps, batch_size=batch_size, lr=lr, warmup=20, clip=1.0, average=0.99,
         validate=lambda m: errors(m, validation).mean().item(), validate_every=max(1, steps // 10), patience=10,
         seed=seed, progress=progress)  # fmt: skip
@@ -92,6 +90,11 @@ def train(
 def sets(world: str) -> tuple[particles.Pairs, particles.Pairs, particles.Pairs]:
     """Training, validation and test set: simulated once, then kept."""
     return particles.splits(stretch=STRETCH[world])
+
+
+def slice_of(data: particles.Pairs, systems: int, seed: int) -> particles.Pairs:
+    """As many systems to train on; each seed has others, as far as there are."""
+    return data.select(torch.arange(systems) + systems * (seed % (len(data) // systems)))
 
 
 def loss(model: nn.Module, batch: particles.Batch) -> Tensor:

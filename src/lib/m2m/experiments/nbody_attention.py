@@ -8,6 +8,7 @@ steps ahead.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -218,7 +219,7 @@ def equivariance(model: nn.Module, batch: particles.Batch, turns: int = 10) -> t
     """
     still, found = model(batch), []
     for R in rotations.random(turns, generator=runtime.generator(0), dtype=batch.x0.dtype):
-        turned = particles.Batch(**{**vars(batch), "x0": batch.x0 @ R.T, "v0": batch.v0 @ R.T})
+        turned = replace(batch, x0=batch.x0 @ R.T, v0=batch.v0 @ R.T)
         x, v = model(turned)
         pairs = ((x - turned.x0, (still[0] - batch.x0) @ R.T), (v, still[1] @ R.T))
         found.append([((got - want).norm() / want.norm().clamp_min(1e-12)).item() for got, want in pairs])

@@ -148,7 +148,11 @@ class PointNet(nn.Module):
 
 
 def build(model: str, *, k: int = K, seed: int = 0) -> nn.Module:
-    """An untrained network of `MODELS`."""
+    """An untrained network of `MODELS`.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     if model not in MODELS:
         raise ValueError(f"model: got {model!r}, expected one of {', '.join(MODELS)}")
     torch.manual_seed(seed)

@@ -59,19 +59,23 @@ def data(number: int) -> dict[str, molecules.Molecules]:
     """Training molecules, the first `number` of the split; all test molecules; and the twins that are in no training set.
 
     Twins stand in pairs: they have other bonds, and no message passing on the bonds alone can tell them apart.
+
+    Raises:
+        ValueError: more molecules than there are to train on, or none.
     """
-    shipped = targets(molecules.load())
-    split = molecules.split(shipped)
-    order = molecules.fractions(shipped.index[split["train"]], "order").argsort()
+    shipped, pairs = targets(molecules.load()), targets(molecules.load(molecules.TWINS))
+    seen = shipped.index[molecules.split(shipped)["train"]]
+    unseen = ~torch.isin(pairs.index, seen).view(-1, 2).any(1)
+    return parts(shipped, number) | {"twins": pairs.subset(unseen.repeat_interleave(2))}
+
+
+def parts(some: molecules.Molecules, number: int) -> dict[str, molecules.Molecules]:
+    """The first `number` of the molecules to train on, in an order as if drawn at random, and all to test on."""
+    split = molecules.split(some)
+    order = molecules.fractions(some.index[split["train"]], "order").argsort()
     if not 0 < number <= len(order):
         raise ValueError(f"molecules: got {number}, expected 1 to {len(order)}")
-    pairs = targets(molecules.load(molecules.TWINS))
-    unseen = ~torch.isin(pairs.index, shipped.index[split["train"]]).view(-1, 2).any(1)
-    return {
-        "train": shipped.subset(split["train"][order[:number]]),
-        "test": shipped.subset(split["test"]),
-        "twins": pairs.subset(unseen.repeat_interleave(2)),
-    }
+    return {"train": some.subset(split["train"][order[:number]]), "test": some.subset(split["test"])}
 
 
 def baseline(parts: dict[str, molecules.Molecules], name: str = "counts") -> Callable[[molecules.Molecules], Tensor]:
@@ -138,7 +142,11 @@ class Residual(nn.Module):
 
 
 def build(model: str, parts: dict[str, molecules.Molecules], *, channels: int, layers: int, seed: int = 0) -> Residual:
-    """An untrained network; its outputs are in units of the standard deviation of what the baseline leaves."""
+    """An untrained network; its outputs are in units of the standard deviation of what the baseline leaves.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     if model not in NETWORKS:
         raise ValueError(f"model: got {model!r}, expected one of {', '.join(BASELINES + NETWORKS)}")
     runtime.seed_everything(seed)

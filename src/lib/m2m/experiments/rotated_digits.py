@@ -118,6 +118,7 @@ class PointSetNet(nn.Module):
         self.out = nn.Linear(width, 10)
 
     def lift(self, x: Tensor, start: float = 0.0) -> lieconv.Elements:
+        """Points x (N, 2) as elements of the group; in SE(2) with evenly spaced angles from `start` on."""
         if self.group != "SE(2)":
             return lieconv.lift(x, self.group)
         grid = start + 2 * math.pi / self.rotations * torch.arange(self.rotations, device=x.device)
@@ -136,7 +137,11 @@ class PointSetNet(nn.Module):
 
 
 def build(model: str, seed: int) -> nn.Module:
-    """An untrained network by its name."""
+    """An untrained network by its name.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     if model not in IMAGES and model not in POINTS:
         raise ValueError(f"model: got {model!r}, expected one of {', '.join([*IMAGES, *POINTS])}")
     runtime.seed_everything(seed)
@@ -179,7 +184,7 @@ def train(net: nn.Module, *, images: int, steps: int, batch_size: int, lr: float
 
 
 def inputs(net: nn.Module, levels: Tensor) -> Tensor:
-    """What a network is trained on."""
+    """What a network is trained on, for grey levels (N, 8, 8)."""
     if isinstance(net, PointSetNet):
         return levels.flatten(1)
     if not net.turned:

@@ -61,7 +61,11 @@ class Coordinates(nn.Module):
 
 
 def shape_model(name: str) -> nn.Module:
-    """An untrained model of `MODELS`."""
+    """An untrained model of `MODELS`.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     if name not in MODELS:
         raise ValueError(f"model: got {name!r}, expected one of {list(MODELS)}")
     if name.startswith("MLP"):

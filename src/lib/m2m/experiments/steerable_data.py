@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import torch
 from torch import Tensor, nn
 
 from m2m import runtime, training
@@ -52,7 +51,11 @@ def run(*, systems: int, loss: str, seed: int, steps: int, batch_size: int, lr: 
 
 
 def objective(name: str):
-    """The mean over systems of a loss of their squared error."""
+    """The mean over systems of a loss of their squared error.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     if name not in LOSSES:
         raise ValueError(f"loss: got {name!r}, expected one of {', '.join(LOSSES)}")
 
@@ -70,7 +73,11 @@ def others(systems: int) -> particles.Pairs:
 
 
 def pool(systems: int) -> particles.Pairs:
-    """The first of the published 3,000 training systems, or as many other ones where that is not enough."""
+    """The first of the published 3,000 training systems, or as many other ones where that is not enough.
+
+    Raises:
+        ValueError: no system asked for.
+    """
     if systems < 1:
         raise ValueError(f"systems: got {systems}, expected 1 or more")
     published = nbody.sets("isotropic")[0]

@@ -118,16 +118,8 @@ class MADE(nn.Module):
         offset = 0 if self.context is None else self.context(context).T
         # Inputs, then each hidden layer, as (units, B): the units known so far are then one block of memory.
         # With gradients these grow by concatenation; without, they are allocated once and filled.
-        grow = torch.is_grad_enabled()
-        sizes = [0 if grow else weight.shape[1] for weight in weights]
+        sizes = [0 if torch.is_grad_enabled() else weight.shape[1] for weight in weights]
         known = [z.new_empty(size, len(z)) for size in sizes]
-
-        def add(layer: int, start: int, values: Tensor) -> None:
-            if grow:
-                known[layer] = torch.cat([known[layer], values])
-            else:
-                known[layer][start : start + len(values)] = values
-
         log_det = torch.zeros_like(z[:, 0])
         for i in range(self.dim):
             visible = i
@@ -136,12 +128,12 @@ class MADE(nn.Module):
                 h = torch.addmm(biases[layer][start:end], weights[layer][start:end, :visible], known[layer][:visible])
                 if layer == 0 and self.context is not None:
                     h = h + offset[start:end]
-                add(layer + 1, start, self.activation(h))
+                known[layer + 1] = _with(known[layer + 1], start, self.activation(h))
                 visible = end
             rows = slice(i * self.outputs, (i + 1) * self.outputs)
             params = torch.addmm(biases[-1][rows], weights[-1][rows, :visible], known[-1][:visible])
             x, log_slope = step(z[:, i], params.T)
-            add(0, i, x[None])
+            known[0] = _with(known[0], i, x[None])
             log_det = log_det + log_slope
         return known[0].T, log_det
 
@@ -153,3 +145,11 @@ class MADE(nn.Module):
         if (0 if context is None else context.shape[-1]) != size:
             got = "none" if context is None else f"shape {tuple(context.shape)}"
             raise ValueError(f"context: got {got}, expected {f'(..., {size})' if size else 'none'}")
+
+
+def _with(known: Tensor, start: int, values: Tensor) -> Tensor:
+    """The rows known with new ones from `start` on: joined where there are gradients, else written into their place."""
+    if torch.is_grad_enabled():
+        return torch.cat([known, values])
+    known[start : start + len(values)] = values
+    return known

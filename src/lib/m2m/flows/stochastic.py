@@ -26,6 +26,9 @@ def metropolis(
 
     Returns:
         The chains' ends (B, D) and the share of proposals that were accepted.
+
+    Raises:
+        ValueError: steps or step_size that are not positive, or shapes other than these.
     """
     if steps < 1 or not step_size > 0:
         raise ValueError(f"metropolis: got steps={steps}, step_size={step_size}; expected both positive")
@@ -67,6 +70,9 @@ def sampling_layers(
 
     Returns:
         New points (B, D) and log w (B,).
+
+    Raises:
+        ValueError: no layer.
     """
     if layers < 1:
         raise ValueError(f"layers: got {layers}, expected at least 1")

@@ -85,6 +85,9 @@ def train(
         x: training points, (N, D).
         clip: the largest norm of the gradient; a flow with unbounded log-scales jumps without one.
         callback: called with the number of finished epochs after each one.
+
+    Raises:
+        ValueError: points of another shape or not finite, or a batch larger than the data.
     """
     x = numpy.asarray(x, dtype=distribution.dtype.as_numpy_dtype)
     if x.ndim != 2 or x.shape[1] != distribution.event_shape[0] or not numpy.isfinite(x).all():

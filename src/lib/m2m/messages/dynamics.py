@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from m2m.atoms import MASSES, RADII
+
 ACCELERATION = 4.184e-4  # Angstrom / fs^2 from 1 kcal/mol/Angstrom on 1 amu
 BOLTZMANN = 1.987204259e-3  # kcal/mol/K
-MASSES = {1: 1.008, 5: 10.81, 6: 12.011, 7: 14.007, 8: 15.999, 9: 18.998, 14: 28.085, 15: 30.974, 16: 32.06, 17: 35.45}
-RADII = {1: 0.31, 6: 0.76, 7: 0.71, 8: 0.66, 9: 0.57}  # covalent, in Angstrom: https://doi.org/10.1039/b801115j
 
 EnergyAndForces = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -44,7 +44,11 @@ class Run:
 
 
 def masses(z: Tensor) -> Tensor:
-    """Masses (N,) in amu of the atomic numbers z (N,)."""
+    """Masses (N,) in amu of the atomic numbers z (N,).
+
+    Raises:
+        ValueError: an element that the table of masses does not have.
+    """
     unknown = sorted({number for number in z.tolist() if number not in MASSES})
     if unknown:
         raise ValueError(f"z: got atomic numbers {unknown}, expected some of {sorted(MASSES)}")

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from m2m.messages import graph
+from m2m.messages.mpnn import mlp
 
 
 class Joint(nn.Linear):
@@ -46,12 +47,6 @@ def check(x: Tensor, v: Tensor | None, edge_index: Tensor, a: Tensor | None, edg
     if edges and (a is None or a.shape != (edge_index.shape[1], edges)) or not edges and a is not None:
         expected = f"({edge_index.shape[1]}, {edges}), {edges} for each edge" if edges else "None"
         raise ValueError(f"a: got {None if a is None else tuple(a.shape)}, expected {expected}")
-
-
-def mlp(*sizes: int, last: bool = False) -> nn.Sequential:
-    """Linear layers with SiLU between them, and after the last one where `last`."""
-    layers = [layer for a, b in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(a, b), nn.SiLU())]
-    return nn.Sequential(*(layers if last else layers[:-1]))
 
 
 class Layer(nn.Module):

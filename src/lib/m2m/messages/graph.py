@@ -17,7 +17,7 @@ from torch import Tensor
 from m2m.messages.neighbours import nearest, radius
 
 __all__ = [
-    "check", "complete", "degree", "nearest", "norm", "of_sizes", "radius",
+    "check", "complete", "count", "degree", "nearest", "norm", "of_sizes", "radius",
     "scatter_max", "scatter_mean", "scatter_softmax", "scatter_sum", "undirected", "vectors",
 ]  # fmt: skip
 
@@ -40,11 +40,19 @@ def of_sizes(sizes: Tensor | Sequence[int]) -> Tensor:
 
     >>> of_sizes([3, 1, 2]).tolist()
     [0, 0, 0, 1, 2, 2]
+
+    Raises:
+        ValueError: a size that is not a whole number from 0 on.
     """
     sizes = torch.as_tensor(sizes)
     if sizes.ndim != 1 or sizes.is_floating_point() or (sizes < 0).any():
         raise ValueError(f"sizes: got {sizes.tolist()}, expected whole numbers from 0 on, one for each graph")
     return torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), sizes)
+
+
+def count(batch: Tensor) -> int:
+    """How many graphs there are, from the graph number of each node (N,): the last one's number and one."""
+    return int(batch[-1]) + 1 if len(batch) else 0
 
 
 def complete(batch: Tensor) -> Tensor:
@@ -86,7 +94,7 @@ def vectors(x: Tensor, edge_index: Tensor) -> Tensor:
 
 
 def norm(r: Tensor) -> Tensor:
-    """Lengths (E,) of vectors r (E, D). Where r = 0 the gradient is 0; that of `Tensor.norm` divides by zero twice."""
+    """Lengths (...) of vectors r (..., D). Where r = 0 the gradient is 0; that of `Tensor.norm` divides by zero twice."""
     squared = (r * r).sum(-1)
     zero = squared == 0
     return torch.where(zero, 0.0, torch.where(zero, 1.0, squared).sqrt())

@@ -45,8 +45,19 @@ def _cells(points, edge):
 
 
 @njit(cache=True)
+def _squared_3d(here, i, columns, low, high, out):
+    """`_squared` in three dimensions, in one go."""
+    x, y, z, xs, ys, zs = here[i, 0], here[i, 1], here[i, 2], columns[0, low:high], columns[1, low:high], columns[2, low:high]
+    for q in range(high - low):
+        out[q] = (xs[q] - x) * (xs[q] - x) + (ys[q] - y) * (ys[q] - y) + (zs[q] - z) * (zs[q] - z)
+
+
+@njit(cache=True)
 def _squared(here, i, columns, low, high, out):
     """Squared distances from point i to the sorted points low .. high - 1, given as columns (D, n): a loop without jumps."""
+    if len(columns) == 3:
+        _squared_3d(here, i, columns, low, high, out)
+        return
     for q in range(high - low):
         out[q] = 0.0
     for d in range(len(columns)):
@@ -54,14 +65,6 @@ def _squared(here, i, columns, low, high, out):
         for q in range(high - low):
             step = column[low + q] - x
             out[q] += step * step
-
-
-@njit(cache=True)
-def _squared_3d(here, i, columns, low, high, out):
-    """The same in three dimensions, in one go."""
-    x, y, z, xs, ys, zs = here[i, 0], here[i, 1], here[i, 2], columns[0, low:high], columns[1, low:high], columns[2, low:high]
-    for q in range(high - low):
-        out[q] = (xs[q] - x) * (xs[q] - x) + (ys[q] - y) * (ys[q] - y) + (zs[q] - z) * (zs[q] - z)
 
 
 @njit(cache=True)
@@ -82,10 +85,7 @@ def radius(points, starts, cutoff):
                     if e + high - low > len(senders):
                         more = numpy.empty(len(senders) + high - low, numpy.int64)
                         receivers, senders = numpy.concatenate((receivers, more)), numpy.concatenate((senders, more))
-                    if len(columns) == 3:
-                        _squared_3d(here, i, columns, low, high, d2)
-                    else:
-                        _squared(here, i, columns, low, high, d2)
+                    _squared(here, i, columns, low, high, d2)
                     for q in range(high - low):
                         # Written always, kept only if near: no jump that the processor could guess wrong
                         senders[e] = first + order[low + q]
@@ -99,10 +99,7 @@ def radius(points, starts, cutoff):
 @njit(cache=True)
 def _search(low, high, i, here, columns, order, d2, distance, sender):
     """Take the points low .. high of a run into the list of the nearest, which is sorted by distance."""
-    if len(columns) == 3:
-        _squared_3d(here, i, columns, low, high, d2)
-    else:
-        _squared(here, i, columns, low, high, d2)
+    _squared(here, i, columns, low, high, d2)
     for q in range(high - low):
         d = d2[q]
         if d < distance[-1] and order[low + q] != i:

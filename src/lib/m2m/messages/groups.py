@@ -37,6 +37,9 @@ def rotate(images: Tensor, angle: float, *, size: int | None = None, zoom: float
         angle: in degrees. Quarter turns move pixels and change no number.
         size: pixels along each side of the result, by default H.
         zoom: pixels of the result along the side of a pixel of the image.
+
+    Raises:
+        ValueError: images that are not square or not floating-point, or an angle or a zoom out of range.
     """
     if images.ndim < 2 or images.shape[-1] != images.shape[-2] or not images.is_floating_point():
         raise ValueError(f"images: got shape {tuple(images.shape)} of {images.dtype}, expected (..., H, H), floating-point")
@@ -54,7 +57,11 @@ def rotate(images: Tensor, angle: float, *, size: int | None = None, zoom: float
 
 
 def turn(f: Tensor, angle: float) -> Tensor:
-    """The action of a rotation of the grid on a function on the group f (B, C, n, H, H): turn all maps, move them on."""
+    """The action of a rotation of the grid on a function on the group f (B, C, n, H, H): turn all maps, move them on.
+
+    Raises:
+        ValueError: f is not (B, C, n, H, H), or the angle is not on the grid.
+    """
     n = f.shape[2]
     if f.ndim != 5 or (angle * n) % 360:
         raise ValueError(f"angle: got {angle} for shape {tuple(f.shape)}, expected a multiple of 360 / n and (B, C, n, H, H)")
@@ -69,6 +76,9 @@ def filters(kind: str, n: int, size: int) -> Tensor:
 
     "pixels": one pixel each, turned by bilinear interpolation, so within the disc if there are others than quarter turns.
     "smooth": rings of whole radii times cos(m phi), sin(m phi), which are turned by their formula.
+
+    Raises:
+        ValueError: an even size, or an unknown kind.
     """
     _check_count(n)
     if size < 1 or size % 2 == 0:
@@ -187,7 +197,7 @@ class GroupConv(nn.Module):
 
 
 def fourier(f: Tensor, dim: int = -1) -> Tensor:
-    """Coefficients c_m = 1/n sum_k f(theta_k) exp(-i m theta_k), m = 0 .. n // 2, of real samples on the grid.
+    """Coefficients c_m = 1/n sum_k f(theta_k) exp(-i m theta_k), m = 0 .. n // 2, of real samples (..., n) on the grid.
 
     A turn by alpha multiplies c_m by exp(-i m alpha) (`steer`): c_m is a feature of the m-th irreducible representation of
     SO(2), and f(theta) = sum over |m| <= n/2 of c_m exp(i m theta), with c_-m the conjugate of c_m.
@@ -196,7 +206,11 @@ def fourier(f: Tensor, dim: int = -1) -> Tensor:
 
 
 def samples(c: Tensor, n: int, dim: int = -1) -> Tensor:
-    """The function with coefficients c (those of m = 0, 1, ... along `dim`) at n rotations; needs n >= 2 (len - 1)."""
+    """The function with coefficients c (those of m = 0, 1, ... along `dim`) at n rotations; needs n >= 2 (len - 1).
+
+    Raises:
+        ValueError: too few rotations for these frequencies.
+    """
     highest = c.shape[dim] - 1
     if n < 2 * highest:
         raise ValueError(f"n: got {n}, expected at least {2 * highest} samples for frequencies up to {highest}")
@@ -204,7 +218,7 @@ def samples(c: Tensor, n: int, dim: int = -1) -> Tensor:
 
 
 def steer(c: Tensor, angle: float, dim: int = -1) -> Tensor:
-    """Coefficients of the function turned by any angle in degrees: f(theta - angle)."""
+    """Coefficients c (..., n // 2 + 1) of the function turned by any angle in degrees: f(theta - angle)."""
     m = torch.arange(c.shape[dim], device=c.device, dtype=c.real.dtype)
     phase = torch.exp(-1j * m * math.radians(angle))
     return (c.movedim(dim, -1) * phase).movedim(-1, dim)

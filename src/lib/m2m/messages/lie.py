@@ -17,6 +17,8 @@ import math
 import torch
 from torch import Tensor
 
+from m2m.messages.graph import norm
+
 SMALL = 0.1  # below this angle, series: their first term left out is 1e-17
 
 
@@ -36,7 +38,7 @@ def so2_log(r: Tensor) -> Tensor:
 
 
 def wrap(theta: Tensor) -> Tensor:
-    """The same angles in (-pi, pi]. What is pi up to rounding is +pi: else rounding would decide between two ends."""
+    """The same angles (...,) in (-pi, pi]. What is pi up to rounding is +pi: else rounding would decide between two ends."""
     theta = math.pi - torch.remainder(math.pi - theta, 2 * math.pi)
     return torch.where(theta < -math.pi * (1 - 8 * torch.finfo(theta.dtype).eps), theta + 2 * math.pi, theta)
 
@@ -65,7 +67,7 @@ def se2_log(g: Tensor) -> Tensor:
 def so3_exp(w: Tensor) -> Tensor:
     """Rotation matrices (..., 3, 3) of rotation vectors (..., 3), Rodrigues' formula."""
     _check_last(w, 3)
-    theta, k = _length(w)[..., None, None], hat(w)
+    theta, k = norm(w)[..., None, None], hat(w)
     return torch.eye(3, dtype=w.dtype, device=w.device) + _sinc(theta) * k + _cosc(theta) * (k @ k)
 
 
@@ -83,7 +85,7 @@ def so3_log(r: Tensor) -> Tensor:
     sign = torch.where(half_turn, largest, scalar).sign()
     sign = torch.where(sign == 0, 1.0, sign)
     scalar, vector = scalar * sign, vector * sign[..., None]
-    sine = _length(vector)
+    sine = norm(vector)
     small = sine < 1e-4
     factor = 2 * torch.atan2(sine, scalar) / torch.where(small, 1.0, sine)
     return vector * torch.where(small, 2 + sine**2 / 3, factor)[..., None]
@@ -93,7 +95,7 @@ def se3_exp(a: Tensor) -> Tensor:
     """Motions (..., 4, 4) of coordinates (v, w) (..., 6): a screw about the axis w."""
     _check_last(a, 6)
     v, w = a[..., :3], a[..., 3:]
-    theta, k = _length(w)[..., None, None], hat(w)
+    theta, k = norm(w)[..., None, None], hat(w)
     walk = torch.eye(3, dtype=a.dtype, device=a.device) + _cosc(theta) * k + _third(theta) * (k @ k)
     return motion(so3_exp(w), (walk @ v[..., None])[..., 0])
 
@@ -102,7 +104,7 @@ def se3_log(g: Tensor) -> Tensor:
     """Coordinates (v, w) (..., 6) of motions (..., 4, 4)."""
     _check(g, 4, "g")
     w = so3_log(g[..., :3, :3])
-    theta, k = _length(w)[..., None, None], hat(w)
+    theta, k = norm(w)[..., None, None], hat(w)
     back = torch.eye(3, dtype=g.dtype, device=g.device) - k / 2 + _tangent_term(theta) * (k @ k)
     return torch.cat([(back @ g[..., :3, 3:])[..., 0], w], -1)
 
@@ -125,7 +127,7 @@ def inverse(g: Tensor) -> Tensor:
 
 
 def relative(g_i: Tensor, g_j: Tensor) -> Tensor:
-    """g_i^-1 g_j, where j is as seen from i: unchanged when both are moved, g -> h g."""
+    """g_i^-1 g_j (..., d + 1, d + 1), where j is as seen from i: unchanged when both are moved, g -> h g."""
     return inverse(g_i) @ g_j
 
 
@@ -137,13 +139,6 @@ def motion(r: Tensor, t: Tensor) -> Tensor:
 
 
 # --- Functions of an angle that divide by it ------------------------------------------------------------------------------
-
-
-def _length(w: Tensor) -> Tensor:
-    """|w|, with gradient 0 at 0."""
-    squared = (w * w).sum(-1)
-    zero = squared == 0
-    return torch.where(zero, 0.0, torch.where(zero, 1.0, squared).sqrt())
 
 
 def _series(theta: Tensor, coefficients: tuple[float, ...], formula) -> Tensor:

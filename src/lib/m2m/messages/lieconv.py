@@ -54,6 +54,9 @@ def lift(x: Tensor, group: str, rotations: int = 1, angles: Tensor | None = None
     the group cannot change; a point *at* the origin has no angle, gets 0, and turns wrongly). "SE(2)": any rotation takes the
     origin's frame to the point, so there is a choice: `rotations` of them, evenly spaced, or `angles` (N, K) of your own.
     With LieConv's random angles a network is equivariant in distribution; with a grid exactly for the grid's rotations.
+
+    Raises:
+        ValueError: an unknown group, points or angles of another shape, or a number of rotations that the group does not have.
     """
     if group not in GROUPS:
         raise ValueError(f"group: got {group!r}, expected one of {', '.join(GROUPS)}")
@@ -80,6 +83,9 @@ def relative(elements: Elements, edge_index: Tensor, chart: str = "log", unit: f
 
     "trivial": x_i and x_j. "T(2)": x_j - x_i. "SO(2)": the angle from i to j in (-pi, pi], then the two radii.
     "SE(2)": log(g_i^-1 g_j) = (v_1, v_2, theta); with chart="product" R_i^-1 (x_j - x_i) and theta instead.
+
+    Raises:
+        ValueError: an unknown chart, or a unit that is not positive.
     """
     if chart not in ("log", "product") or not unit > 0:
         raise ValueError(f"chart, unit: got {chart!r}, {unit}, expected 'log' or 'product', and a positive length")
@@ -114,7 +120,13 @@ def neighbours(elements: Elements, cutoff: float, batch: Tensor | None = None) -
 
 
 def sample(edge_index: Tensor, keep: int, generator: torch.Generator | None = None) -> Tensor:
-    """At most `keep` random edges of each receiver: the mean over them is a Monte-Carlo estimate of the mean over all."""
+    """At most `keep` random edges of each receiver, of edges (2, E).
+
+    The mean over them is a Monte-Carlo estimate of the mean over all.
+
+    Raises:
+        ValueError: keep below 1.
+    """
     if keep < 1:
         raise ValueError(f"keep: got {keep}, expected at least 1")
     place = edge_index.device if generator is None else generator.device
@@ -148,7 +160,13 @@ class MLPKernel(nn.Module):
 
 
 def bspline(x: Tensor, degree: int = 3) -> Tensor:
-    """The B-spline of a degree with whole knots, centred at 0: a bump of width degree + 1 whose integer shifts sum to 1."""
+    """The B-spline of a degree with whole knots, centred at 0, at each x (...,).
+
+    A bump of width degree + 1 whose integer shifts sum to 1.
+
+    Raises:
+        ValueError: a negative degree.
+    """
     if degree < 0:
         raise ValueError(f"degree: got {degree}, expected 0 or more")
     if degree == 0:

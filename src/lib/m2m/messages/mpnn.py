@@ -171,9 +171,10 @@ class PairMessage(nn.Module):
         return f + self.mlp(torch.cat([f, m_i], 1))
 
 
-def mlp(channels: int, hidden: int, out: int) -> nn.Sequential:
-    """Two linear maps with a SiLU between them."""
-    return nn.Sequential(nn.Linear(channels, hidden), nn.SiLU(), nn.Linear(hidden, out))
+def mlp(*sizes: int, last: bool = False) -> nn.Sequential:
+    """Linear layers with SiLU between them, and after the last one where `last`."""
+    layers = [layer for a, b in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(a, b), nn.SiLU())]
+    return nn.Sequential(*(layers if last else layers[:-1]))
 
 
 # --- Readouts -------------------------------------------------------------------------------------------------------------
@@ -233,7 +234,7 @@ class Network(nn.Module):
         f = self.embedding(z)
         for layer in self.layers:
             f = layer(f, edge_index, a)
-        graphs = (int(batch[-1]) + 1 if len(batch) else 0) if graphs is None else graphs
+        graphs = graph.count(batch) if graphs is None else graphs
         if self.set2set:
             return self.head(self.set2set(f, batch, graphs))
         return SUMS[self.readout](self.head(f), batch, graphs)

@@ -101,7 +101,7 @@ def _blocks(x: Tensor, starts: numpy.ndarray) -> Iterator[tuple[int, Tensor]]:
 
 
 def radius_dense(x: Tensor, cutoff: float, starts: numpy.ndarray) -> Tensor:
-    """`radius` on any device; the graphs begin at `starts`."""
+    """`radius` of x (N, n) on any device, as edges (2, E); graph b is `starts[b]` to `starts[b + 1]`."""
     edges = [x.new_empty(0, 2, dtype=torch.int64)]
     for first, low, distance in _blocks(x.detach(), starts):
         edges.append((distance < cutoff).nonzero() + torch.tensor([first, low], device=x.device))
@@ -109,7 +109,7 @@ def radius_dense(x: Tensor, cutoff: float, starts: numpy.ndarray) -> Tensor:
 
 
 def nearest_dense(x: Tensor, k: int, starts: numpy.ndarray) -> Tensor:
-    """`nearest` on any device; the graphs begin at `starts`."""
+    """`nearest` of x (N, n) on any device, as edges (2, E); graph b is `starts[b]` to `starts[b + 1]`."""
     edges = [x.new_empty(2, 0, dtype=torch.int64)]
     for first, low, distance in _blocks(x.detach(), starts):
         sender = distance.topk(min(k, distance.shape[1] - 1), largest=False).indices + low

@@ -27,6 +27,9 @@ def density(x: Tensor, bandwidth: float, batch: Tensor | None = None) -> Tensor:
     Args:
         x: positions (N, D).
         bandwidth: in the unit of x; features of the cloud that are smaller are smoothed away.
+
+    Raises:
+        ValueError: a bandwidth that is not positive.
     """
     if not bandwidth > 0:
         raise ValueError(f"bandwidth: got {bandwidth}, expected a positive distance")

@@ -52,14 +52,14 @@ class Bessel(nn.Module):
 
 
 def cosine(d: Tensor, cutoff: float) -> Tensor:
-    """C(d) = (cos(pi d / r_c) + 1) / 2 below r_c, 0 above. Value and slope are continuous at r_c."""
+    """C(d) = (cos(pi d / r_c) + 1) / 2 below r_c, 0 above, for distances d (...,). Value and slope are continuous at r_c."""
     return torch.where(d < cutoff, 0.5 * (torch.cos(d * (math.pi / cutoff)) + 1), 0.0)
 
 
 def polynomial(d: Tensor, cutoff: float, p: int = 6) -> Tensor:
     """C(d) = 1 - (p+1)(p+2)/2 u^p + p(p+2) u^(p+1) - p(p+1)/2 u^(p+2) with u = d / r_c below r_c, 0 above.
 
-    Value, slope and curvature are continuous at r_c. Source: DimeNet, https://arxiv.org/abs/2003.03123, equation (8).
+    d is (...). Value, slope and curvature are continuous at r_c. Source: DimeNet, https://arxiv.org/abs/2003.03123, equation (8).
     """
     u = d / cutoff
     inside = 1 - u**p * ((p + 1) * (p + 2) / 2 - u * p * (p + 2) + u**2 * p * (p + 1) / 2)
@@ -67,7 +67,7 @@ def polynomial(d: Tensor, cutoff: float, p: int = 6) -> Tensor:
 
 
 def hard(d: Tensor, cutoff: float) -> Tensor:
-    """C(d) = 1 below r_c, 0 above: the control. The energy jumps where a neighbour leaves."""
+    """C(d) = 1 below r_c, 0 above, for d (...): the control. The energy jumps where a neighbour leaves."""
     return (d < cutoff).to(d.dtype)
 
 

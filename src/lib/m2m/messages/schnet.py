@@ -22,7 +22,7 @@ ELEMENTS = 100  # atomic numbers 0 .. 99 have an embedding
 
 
 class ShiftedSoftplus(nn.Module):
-    """log((1 + e^x) / 2): smooth, so that forces are, and 0 at 0."""
+    """log((1 + e^x) / 2) of each x (...): smooth, so that forces are, and 0 at 0."""
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.softplus(x) - math.log(2)
@@ -123,7 +123,7 @@ class SchNet(nn.Module):
 
     def energy(self, f: Tensor, batch: Tensor) -> Tensor:
         """The sum over the atoms of each molecule of what the readout makes of their features, (B,)."""
-        return self.scale * graph.scatter_sum(self.readout(f)[:, 0], batch, graphs(batch))
+        return self.scale * graph.scatter_sum(self.readout(f)[:, 0], batch, graph.count(batch))
 
     def atoms(self, z: Tensor, x: Tensor, batch: Tensor, edge_index: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Features of the atoms (N, C), and the edges (2, E) with their vectors r (P, 3), P = E / 2 for own edges."""
@@ -184,11 +184,6 @@ def paired(x: Tensor, cutoff: float, batch: Tensor) -> Tensor:
     edge_index = graph.radius(x, cutoff, batch)
     once = edge_index[:, edge_index[0] < edge_index[1]]
     return torch.cat([once, once.flip(0)], 1)
-
-
-def graphs(batch: Tensor) -> int:
-    """How many graphs there are: the last one's number and one."""
-    return int(batch[-1]) + 1 if len(batch) else 0
 
 
 def check(z: Tensor, x: Tensor, batch: Tensor, edge_index: Tensor | None = None) -> None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from m2m.messages.egnn import mlp
+from m2m import arguments
+from m2m.messages.mpnn import mlp
 
 
 class DeepSet(nn.Module):
@@ -25,7 +26,7 @@ class DeepSet(nn.Module):
 
     def __init__(self, size_in: int, size_out: int, channels: int = 64, layers: int = 4):
         super().__init__()
-        check_positive(size_in=size_in, size_out=size_out, channels=channels, layers=layers)
+        arguments.whole(size_in=size_in, size_out=size_out, channels=channels, layers=layers)
         self.embed = nn.Linear(size_in, channels)
         self.layers = nn.ModuleList(mlp(2 * channels, channels, channels) for _ in range(layers))
         self.read = nn.Linear(channels, size_out)
@@ -61,7 +62,7 @@ class SetTransformer(nn.Module):
         self, size_in: int, size_out: int, channels: int = 64, layers: int = 4, heads: int = 4, hidden: int | None = None
     ):
         super().__init__()
-        check_positive(size_in=size_in, size_out=size_out, channels=channels, layers=layers, heads=heads)
+        arguments.whole(size_in=size_in, size_out=size_out, channels=channels, layers=layers, heads=heads)
         if channels % heads:
             raise ValueError(f"heads: got {heads}, expected a divisor of the {channels} channels")
         self.embed = nn.Linear(size_in, channels)
@@ -88,9 +89,3 @@ def check_sets(x: Tensor, size: int) -> None:
     """A ValueError unless x is (B, n, size) with n >= 1."""
     if x.ndim != 3 or x.shape[-1] != size or not x.shape[1]:
         raise ValueError(f"x: got shape {tuple(x.shape)}, expected (B, n, {size}) with at least one element")
-
-
-def check_positive(**values: int) -> None:
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}: got {value!r}, expected a whole number from 1 on")

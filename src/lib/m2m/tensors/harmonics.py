@@ -22,6 +22,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from m2m import arguments
+
 NORMALIZATIONS = {
     "norm": lambda l: 1.0,
     "component": lambda l: math.sqrt(2 * l + 1),
@@ -61,7 +63,7 @@ def harmonics(r: Tensor, l_max: int, *, normalization: str = "component", normal
 
 
 def solid(x: Tensor, y: Tensor, z: Tensor, d2: Tensor, l_max: int, size: Callable[[int], float]) -> list[Tensor]:
-    """Solid harmonics as rows, in order; d2 = x^2 + y^2 + z^2 and size(l) = n_l.
+    """Solid harmonics as rows (...), in order, of coordinates (...); d2 = x^2 + y^2 + z^2 and size(l) = n_l.
 
     Each is a function of y and d2 times rho^m sin(m phi) or rho^m cos(m phi), where rho^2 = z^2 + x^2.
     """
@@ -80,7 +82,7 @@ def solid(x: Tensor, y: Tensor, z: Tensor, d2: Tensor, l_max: int, size: Callabl
 
 
 def legendre(y: Tensor, d2: Tensor, m: int, l_max: int, size: Callable[[int], float]) -> list:
-    """Legendre functions P_l^m(y) without the factor rho^m, normalised, for l = m .. l_max; the first is a number.
+    """Legendre functions P_l^m(y) without the factor rho^m, normalised, (...) for l = m .. l_max; the first is a number.
 
     With (l - m) P_l = (2l - 1) y P_{l-1} - (l + m - 1) d2 P_{l-2}, and P_m = (2m - 1)!!
     """
@@ -99,8 +101,8 @@ def legendre(y: Tensor, d2: Tensor, m: int, l_max: int, size: Callable[[int], fl
 
 
 def check(r: Tensor, l_max: int, normalization: str) -> None:
-    if isinstance(l_max, bool) or not isinstance(l_max, int) or l_max < 0:
-        raise ValueError(f"l_max: got {l_max!r}, expected a whole number from 0 on")
+    """Raise a ValueError unless r is (..., 3) in float32 or float64, l_max from 0 on and the normalization a known one."""
+    arguments.whole(0, l_max=l_max)
     if normalization not in NORMALIZATIONS:
         raise ValueError(f"normalization: got {normalization!r}, expected one of {', '.join(NORMALIZATIONS)}")
     if r.ndim < 1 or r.shape[-1] != 3 or r.dtype not in (torch.float32, torch.float64):
@@ -108,7 +110,11 @@ def check(r: Tensor, l_max: int, normalization: str) -> None:
 
 
 def split(y: Tensor) -> dict[int, Tensor]:
-    """Harmonics of degrees 0 .. l_max, (..., (l_max + 1)^2), one by one: {l: (..., 2l + 1)}, as views."""
+    """Harmonics of degrees 0 .. l_max, (..., (l_max + 1)^2), one by one: {l: (..., 2l + 1)}, as views.
+
+    Raises:
+        ValueError: not 1, 4, 9, 16 ... entries on the last axis.
+    """
     l_max = math.isqrt(y.shape[-1]) - 1 if y.ndim else -1
     if l_max < 0 or y.shape[-1] != (l_max + 1) ** 2:
         raise ValueError(f"y: got shape {tuple(y.shape)}, expected 1, 4, 9, 16 ... entries on the last axis")

@@ -14,6 +14,7 @@ import math
 import torch
 from torch import Tensor
 
+from m2m.messages import graph
 from m2m.tensors import rotations
 from m2m.tensors.harmonics import harmonics
 
@@ -45,10 +46,14 @@ def wigner_d(l: int, R: Tensor) -> Tensor:
     return (turned.mT @ inverse).to(R.dtype)
 
 
-def degree(l: int) -> int:
-    """l, if it is a degree that this module knows."""
+def degree(l: int, name: str = "l") -> int:
+    """l, if it is a degree that this module knows; `name` is what an error calls it.
+
+    Raises:
+        ValueError: it is not a whole number from 0 to 12.
+    """
     if isinstance(l, bool) or not isinstance(l, int) or not 0 <= l <= L_MAX:
-        raise ValueError(f"l: got {l!r}, expected a whole number from 0 to {L_MAX}")
+        raise ValueError(f"{name}: got {l!r}, expected a whole number from 0 to {L_MAX}")
     return l
 
 
@@ -64,7 +69,11 @@ def frame(l: int) -> tuple[Tensor, Tensor]:
 
 
 def rotate(f: dict[int, Tensor], R: Tensor) -> dict[int, Tensor]:
-    """Features {l: (N, C_l, 2l + 1)} turned by one rotation R (3, 3), or each node by its own, R (N, 3, 3)."""
+    """Features {l: (N, C_l, 2l + 1)} turned by one rotation R (3, 3), or each node by its own, R (N, 3, 3).
+
+    Raises:
+        ValueError: R is neither (3, 3) nor a rotation for each node.
+    """
     check(f)
     nodes = {len(value) for value in f.values()}
     if R.ndim not in (2, 3) or (R.ndim == 3 and nodes and {len(R)} != nodes):
@@ -94,6 +103,4 @@ def check(f: dict[int, Tensor], channels: dict[int, int] | None = None) -> None:
 
 def norm(f_l: Tensor) -> Tensor:
     """Lengths of features over the last axis, (N, C, 2l + 1) to (N, C): no rotation changes them. The gradient at 0 is 0."""
-    squared = (f_l * f_l).sum(-1)
-    zero = squared == 0
-    return torch.where(zero, 0.0, torch.where(zero, 1.0, squared).sqrt())
+    return graph.norm(f_l)

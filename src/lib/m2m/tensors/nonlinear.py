@@ -66,6 +66,16 @@ class Gate(nn.Module):
         return out | {l: gate.sigmoid() * f[l] for l, gate in zip(self.gated, gates, strict=True)}
 
 
+def choose(kind: str | None, channels_out: Mapping[int, int]) -> tuple[nn.Module | None, dict[int, int]]:
+    """The non-linearity "gate", "norm" or None after a layer, and the channels {l: C_l} that it needs for `channels_out`."""
+    if kind not in ("gate", "norm", None):
+        raise ValueError(f"nonlinearity: got {kind!r}, expected 'gate', 'norm' or None")
+    if kind is None:
+        return None, check_channels("channels_out", channels_out)
+    made = Gate(channels_out) if kind == "gate" else NormNonlinearity(channels_out)
+    return made, made.channels_in
+
+
 def check_channels(name: str, channels: Mapping[int, int]) -> dict[int, int]:
     """{l: C_l} sorted by degree; a ValueError unless degrees are whole numbers from 0 on and each C_l is 1 or more."""
     whole = lambda number: isinstance(number, int) and not isinstance(number, bool)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from m2m.messages.lie import hat
+
 
 def random(*shape: int, generator: torch.Generator | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
     """Rotation matrices drawn uniformly from SO(3), (*shape, 3, 3).
@@ -34,9 +36,7 @@ def about(axis: Tensor | list[float], angle: Tensor | float) -> Tensor:
     length = torch.linalg.vector_norm(axis, dim=-1, keepdim=True)
     if axis.shape[-1:] != (3,) or not bool((length > 0).all()):
         raise ValueError(f"axis: got shape {tuple(axis.shape)}, expected (..., 3) and no axis of length 0")
-    x, y, z = (axis / length).unbind(-1)
-    zero = torch.zeros_like(x)
-    k = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
+    k = hat(axis / length)
     return torch.eye(3, dtype=k.dtype, device=k.device) + angle.sin() * k + (1 - angle.cos()) * (k @ k)
 
 

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from m2m.messages import radial
-from m2m.tensors import irreps, tfn
-from m2m.tensors.nonlinear import Gate, NormNonlinearity, check_channels
+from m2m import arguments
+from m2m.tensors import tfn
+from m2m.tensors.nonlinear import check_channels, choose
 from m2m.tensors.products import Features, Geometry, products
 
 
@@ -45,10 +45,8 @@ class Radial(tfn.Radial):
         if size != got or (a is not None and a.shape[:-1] != d.shape):
             found = None if a is None else tuple(a.shape)
             raise ValueError(f"a: got {found}, expected {(*d.shape, size) if size else None}, the features of each edge")
-        if a is None:
-            return super().forward(d)
-        h = functional.silu(self.linear(self.basis(d)) + self.attributes(a))
-        return h if self.cutoff is None else h * radial.polynomial(d, self.cutoff)[..., None]
+        h = self.linear(self.basis(d))
+        return self.bent(h if a is None else h + self.attributes(a), d)
 
 
 class Messages(tfn.Convolution):
@@ -203,11 +201,7 @@ class Layer(nn.Module):
         kinds = {"linear": tfn.SelfInteraction, "attentive": AttentiveSelfInteraction}
         if self_interaction not in kinds:
             raise ValueError(f"self_interaction: got {self_interaction!r}, expected 'linear' or 'attentive'")
-        if nonlinearity not in ("gate", "norm", None):
-            raise ValueError(f"nonlinearity: got {nonlinearity!r}, expected 'gate', 'norm' or None")
-        bend = {"gate": Gate, "norm": NormNonlinearity}.get(nonlinearity)
-        self.nonlinear = bend(channels_out) if bend else None
-        wanted = self.nonlinear.channels_in if bend else check_channels("channels_out", channels_out)
+        self.nonlinear, wanted = choose(nonlinearity, channels_out)
         self.attention = Attention(channels_in, wanted, l_filter, basis, **options)
         kept = {l: c for l, c in wanted.items() if l in channels_in}
         self.itself = kinds[self_interaction](channels_in, kept) if kept else None
@@ -256,8 +250,7 @@ class SE3Transformer(nn.Module):
     ):
         super().__init__()
         check_heads(channels, heads)
-        if isinstance(layers, bool) or not isinstance(layers, int) or layers < 1:
-            raise ValueError(f"layers: got {layers!r}, expected a whole number from 1 on")
+        arguments.whole(layers=layers)
         options |= {"heads": heads, "edge_features": edge_features, "kind": kind}
         spread = {l: channels.get(l, c) for l, c in channels_in.items()}
         self.embed = tfn.SelfInteraction(channels_in, spread)

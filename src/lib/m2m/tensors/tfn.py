@@ -21,7 +21,7 @@ from torch.nn import functional
 from m2m.messages import radial
 from m2m.tensors import irreps
 from m2m.tensors.clebsch_gordan import paths as allowed
-from m2m.tensors.nonlinear import Gate, NormNonlinearity, check_channels
+from m2m.tensors.nonlinear import Gate, NormNonlinearity, check_channels, choose
 from m2m.tensors.products import Features, Geometry, Path, ordered, products
 
 __all__ = ["Convolution", "Gate", "Geometry", "Layer", "NormNonlinearity", "Radial", "SelfInteraction"]
@@ -45,7 +45,11 @@ class Radial(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, d: Tensor) -> Tensor:
-        h = functional.silu(self.linear(self.basis(d)))
+        return self.bent(self.linear(self.basis(d)), d)
+
+    def bent(self, h: Tensor, d: Tensor) -> Tensor:
+        """SiLU(h) C(d) for h (..., hidden) and d (...)."""
+        h = functional.silu(h)
         return h if self.cutoff is None else h * radial.polynomial(d, self.cutoff)[..., None]
 
 
@@ -90,7 +94,7 @@ class Convolution(nn.Module):
             raise ValueError(f"kind: got {kind!r}, expected 'full' or 'depthwise'")
         if not neighbours > 0:
             raise ValueError(f"neighbours: got {neighbours}, expected a positive number")
-        self.l_filter, self.kind, self.neighbours = check_degree(l_filter), kind, neighbours
+        self.l_filter, self.kind, self.neighbours = irreps.degree(l_filter, "l_filter"), kind, neighbours
         every = ordered(allowed(self.channels_in, range(l_filter + 1), self.channels_out))
         self.paths = every if paths is None else ordered(paths)
         self._check_paths(every)
@@ -222,11 +226,7 @@ class Layer(nn.Module):
         **options,
     ):
         super().__init__()
-        if nonlinearity not in ("gate", "norm", None):
-            raise ValueError(f"nonlinearity: got {nonlinearity!r}, expected 'gate', 'norm' or None")
-        bend = {"gate": Gate, "norm": NormNonlinearity}.get(nonlinearity)
-        self.nonlinear = bend(channels_out) if bend else None
-        wanted = self.nonlinear.channels_in if bend else channels_out
+        self.nonlinear, wanted = choose(nonlinearity, channels_out)
         self.convolution = Convolution(channels_in, wanted, l_filter, basis, **options)
         kept = {l: c for l, c in wanted.items() if l in channels_in}
         self.itself = SelfInteraction(channels_in, kept) if kept else None
@@ -237,12 +237,6 @@ class Layer(nn.Module):
         if self.itself is not None:
             out |= {l: out[l] + value for l, value in self.itself(f).items()}
         return out if self.nonlinear is None else self.nonlinear(out)
-
-
-def check_degree(l: int) -> int:
-    if isinstance(l, bool) or not isinstance(l, int) or not 0 <= l <= irreps.L_MAX:
-        raise ValueError(f"l_filter: got {l!r}, expected a degree from 0 to {irreps.L_MAX}")
-    return l
 
 
 def _normal(rows: int, columns: int, gain: float = 1.0, fan: int | None = None) -> nn.Parameter:

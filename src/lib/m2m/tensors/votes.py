@@ -21,9 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from m2m.messages.radial import Gaussians
+from m2m.messages.schnet import ShiftedSoftplus
 from m2m.tensors import factorised
 
 ELEMENTS = 5  # H, C, N, O, F
+softplus = ShiftedSoftplus()
 
 
 class Votes(NamedTuple):
@@ -103,8 +105,7 @@ class Voter(nn.Module):
         geometry = factorised.Geometry(x, element >= 0, self.basis, self.l_max)
         f = {0: one_hot(element, x.dtype) * there}
         for k, (convolution, own) in enumerate(zip(self.convolutions, self.own, strict=True)):
-            sent = convolution(f, geometry)
-            new = gate({l: sent[l] + own[str(l)](f[l]) if l in f else sent[l] for l in sent})
+            new = layer(f, geometry, convolution, own)
             f = {l: (new[l] + f[l] if k else new[l]) * there for l in new}
         return f, left
 
@@ -259,10 +260,20 @@ def votes(x: Tensor, left: Tensor, arrows: Tensor | float, weight: Tensor, score
 
 
 def gate(f: dict[int, Tensor]) -> dict[int, Tensor]:
-    """Degree 0 through SiLU, arrows times the sigmoid of a number of their own, which stands behind those of degree 0."""
+    """Features {l: (N, C_l, 2l + 1)}: degree 0 through SiLU, arrows times the sigmoid of a number.
+
+    Each arrow has a number of its own, which stands behind those of degree 0."""
     gated = {l: value.shape[-1] for l, value in f.items() if l}
     numbers, *gates = f[0].split([f[0].shape[-1] - sum(gated.values()), *gated.values()], -1)
     return {0: functional.silu(numbers)} | {l: f[l] * g.sigmoid() for l, g in zip(gated, gates, strict=True)}
+
+
+def layer(
+    f: dict[int, Tensor], geometry: factorised.Geometry, convolution: factorised.Convolution, own: nn.ModuleDict
+) -> dict[int, Tensor]:
+    """Convolution plus self-interaction of {l: (B, 2l + 1, n, R, C_l)}, then the gate."""
+    sent = convolution(f, geometry)
+    return gate({l: sent[l] + own[str(l)](f[l]) if l in f else sent[l] for l in sent})
 
 
 def self_interaction(channels_in: dict[int, int], channels_out: dict[int, int], linear=nn.Linear) -> nn.ModuleDict:
@@ -271,16 +282,12 @@ def self_interaction(channels_in: dict[int, int], channels_out: dict[int, int], 
 
 
 def orthogonal(size_in: int, size_out: int, bias: bool = True) -> nn.Linear:
+    """A linear map (..., size_in) -> (..., size_out) with orthogonal initial weights and a bias of zero."""
     linear = nn.Linear(size_in, size_out, bias)
     nn.init.orthogonal_(linear.weight)
     if bias:
         nn.init.zeros_(linear.bias)
     return linear
-
-
-def softplus(value: Tensor) -> Tensor:
-    """ln(e^x / 2 + 1 / 2), which is 0 at 0."""
-    return functional.softplus(value) - 0.6931471805599453
 
 
 def bend(f: Tensor, bias: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import numpy
 import torch
 from torch import Tensor
 
+from m2m import arguments
 from m2m.data import cloud_scaling, meshes
 from m2m.data.meshes import Mesh
 from m2m.data.shapes.airplanes import airplane
@@ -61,9 +62,7 @@ def clouds(
     Raises:
         ValueError: an unknown category or split, a count or points below 1, a negative number.
     """
-    for name, value in {"count": count, "points": points}.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}: got {value}, expected a whole number from 1 on")
+    arguments.whole(count=count, points=points)
     drawn = numpy.empty((count, points, 3))
     for row in range(count):
         random = numpy.random.default_rng([*_key(category, split, number=first + row, seed=seed, draw=draw), 1])
@@ -76,7 +75,5 @@ def _key(category: str, split: str, **numbers: int) -> list[int]:
     for name, value, known in (("category", category, tuple(CATEGORIES)), ("split", split, SPLITS)):
         if value not in known:
             raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(known)}")
-    for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise ValueError(f"{name}: got {value}, expected a whole number from 0 on")
+    arguments.whole(0, **numbers)
     return [list(CATEGORIES).index(category), SPLITS.index(split), *numbers.values()]

@@ -143,7 +143,7 @@ def engines(random: Random, wing: Wing, radius: float, *, jets: bool) -> list[Me
 
 
 def propeller(random: Random, hub: ndarray) -> list[Mesh]:
-    """2 to 4 blades."""
+    """2 to 4 blades around the hub (3,)."""
     number, turn, reach = int(random.integers(2, 5)), random.uniform(0, 6.28), random.uniform(0.07, 0.13)
     tips = [(numpy.cos(a), numpy.sin(a), 0) for a in turn + 2 * numpy.pi * numpy.arange(number) / number]
     return [rod(hub, hub + reach * numpy.array(tip), 0.01, 0.006, sides=4) for tip in tips]
