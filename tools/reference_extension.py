@@ -56,7 +56,9 @@ def to_rst(app: object, what: str, name: str, thing: object, options: object, li
 
 
 def _paragraph(text: str) -> str:
-    """An indented paragraph is a formula or code, shown as it is; others are text or a section of napoleon's."""
+    """An indented paragraph is a formula or code and is shown as it is, like an example; others are text or sections."""
+    if text.startswith(">>>"):
+        return text
     if text.startswith("    "):
         return "::\n\n" + text
     if text.startswith("$$") and text.endswith("$$"):
