@@ -73,7 +73,7 @@ def _entry(line: str) -> str:
     """A line below Args, Returns or Raises: the name before the colon is napoleon's to read."""
     if line.startswith("     ") or not (match := NAMED.fullmatch(line)):
         return _escaped(line)
-    return match[1] + _escaped(match[2])
+    return match[1] + re.sub(r"^( *)(?=\w+\.(?: |$))", r"\1\\", _escaped(match[2]))  # "D." is no item of a list
 
 
 def _escaped(text: str) -> str:

@@ -81,6 +81,7 @@ def test_links_of_a_chapter_lead_to_entries():
         (">>> 2 * x_", ">>> 2 * x_"),
         ("$$ a_1 = |A|, $$", ".. math:: a_1 = |A|,"),
         ("Args:\n    x_: points |x|.\n        More *.", "Args:\n    x_: points \\|x\\|.\n        More \\*."),
+        ("Args:\n    size: D.", "Args:\n    size: \\D."),
         ("Raises:\n    ValueError: |x| is 0.", "Raises:\n    ValueError: \\|x\\| is 0."),
     ],
 )
