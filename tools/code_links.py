@@ -120,8 +120,10 @@ def say_who_uses(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     for entry in doctree.findall(addnodes.desc):
         names = next((signature["ids"] for signature in entry.findall(addnodes.desc_signature)), [])
         if chapters := [chapter for chapter, (_, used) in noted if used.intersection(names)]:
-            links = list(_links(app, docname, chapters))
-            entry[-1] += nodes.paragraph("", "Used in ", *links, classes=["used-in"])
+            content, links = entry[-1], list(_links(app, docname, chapters))
+            members = content.first_child_matching_class((addnodes.index, addnodes.desc))
+            place = len(content) if members is None else members
+            content.insert(place, nodes.paragraph("", "Used in ", *links, classes=["used-in"]))
 
 
 def _links(app: Sphinx, docname: str, chapters: list[str]) -> Iterator[nodes.Node]:

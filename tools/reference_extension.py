@@ -36,13 +36,14 @@ def rooms(package: Path = PACKAGE) -> list[str]:
 
 
 def add_modules(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Write the modules of its room onto a page of the reference."""
+    """Write the modules of its room onto a page of the reference; the room's own docstring stands below the title."""
     if docname.startswith(FOLDER):
-        source[0] += "".join(map(_section, modules(docname.removeprefix(FOLDER))))
+        first, *others = modules(docname.removeprefix(FOLDER))
+        source[0] += _content(first) + "".join(f"\n## `{module}`\n{_content(module)}" for module in others)
 
 
-def _section(module: str) -> str:
-    return f"\n\n## `{module}`\n\n```{{eval-rst}}\n.. automodule:: {module}\n{OPTIONS}```\n"
+def _content(module: str) -> str:
+    return f"\n```{{eval-rst}}\n.. automodule:: {module}\n{OPTIONS}```\n"
 
 
 # --- Docstrings are plain text with `code` and $formulas$; autodoc reads reStructuredText ---------------------------------
@@ -55,9 +56,13 @@ def to_rst(app: object, what: str, name: str, thing: object, options: object, li
 
 
 def _paragraph(text: str) -> str:
-    """An indented paragraph is a formula or code, shown as it is; others are text or a section of napoleon's."""
+    """An indented paragraph is a formula or code and is shown as it is, like an example; others are text or sections."""
+    if text.startswith(">>>"):
+        return text
     if text.startswith("    "):
         return "::\n\n" + text
+    if text.startswith("$$") and text.endswith("$$"):
+        return ".. math:: " + text.strip("$").strip().replace("\n", "\n   ")
     first, *rest = text.split("\n")
     if SECTION.match(first):
         return "\n".join([first, *map(_entry, rest)])
@@ -68,7 +73,7 @@ def _entry(line: str) -> str:
     """A line below Args, Returns or Raises: the name before the colon is napoleon's to read."""
     if line.startswith("     ") or not (match := NAMED.fullmatch(line)):
         return _escaped(line)
-    return match[1] + _escaped(match[2])
+    return match[1] + re.sub(r"^( *)(?=\w+\.(?: |$))", r"\1\\", _escaped(match[2]))  # "D." is no item of a list
 
 
 def _escaped(text: str) -> str:
