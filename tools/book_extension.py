@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import book_map
 import plotly
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -47,6 +48,7 @@ def copy_plotly(app: Sphinx, error: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict:
+    book_map.setup(app)
     app.connect("html-page-context", add_scripts)
     app.connect("html-page-context", remove_thebe, priority=900)
     app.connect("doctree-resolved", keep_tags)
