@@ -11,6 +11,7 @@ from html import escape
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 ROMAN = {"flows": "I", "messages": "II", "tensors": "III", "clouds": "IV"}
@@ -124,6 +125,8 @@ class MapDirective(SphinxDirective):
 def visit(writer, element: Map) -> None:
     environment, here = writer.builder.env, writer.builder.current_docname
     folder = here.rpartition("/")[0]
+    if missing := [name for name in element["chapters"] if f"{folder}/{name}" not in environment.titles]:
+        raise ExtensionError(f"book-map: no page for {missing}")
     titles = {name: environment.titles[f"{folder}/{name}"].astext() for name in element["chapters"]}
     address = lambda name: writer.builder.get_relative_uri(here, f"{folder}/{name}")
     draw = lambda *settings: drawing(element["chapters"], titles, address, *settings)

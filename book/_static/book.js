@@ -1,4 +1,4 @@
-// Figures for fingers and keys, and paper that is white.
+// Figures for fingers and keys, scrolling by keys, and paper that is white.
 // A stored figure draws itself with Plotly.newPlot, so what is added there reaches every figure of the book.
 (() => {
   const TURN = 0.15; // radians for a key
@@ -77,6 +77,15 @@
       return drawn;
     };
   }
+
+  // What scrolls inside the page can be reached, and so scrolled, by keys. (The theme does this for code.)
+  const reach = () => {
+    for (const part of document.querySelectorAll(".bd-article table, .bd-article .math, .bd-article mjx-container[display]"))
+      if (part.scrollWidth > part.clientWidth + 1 && getComputedStyle(part).overflowX === "auto") part.tabIndex = 0;
+      else part.removeAttribute("tabindex");
+  };
+  addEventListener("load", () => (window.MathJax?.startup?.promise || Promise.resolve()).then(reach));
+  addEventListener("resize", reach);
 
   // Ink on paper is dark, also for readers whose screen is dark.
   let theme;
