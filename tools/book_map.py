@@ -130,7 +130,7 @@ def visit(writer, element: Map) -> None:
     titles = {name: environment.titles[f"{folder}/{name}"].astext() for name in element["chapters"]}
     address = lambda name: writer.builder.get_relative_uri(here, f"{folder}/{name}")
     draw = lambda *settings: drawing(element["chapters"], titles, address, *settings)
-    writer.body.append(f'<nav aria-label="Map of the book">\n{draw("wide", WIDE, 164, 52)}\n{draw("narrow", NARROW, 258, 40)}\n</nav>\n')
+    writer.body.append(f'<nav aria-label="Map of the book">\n{draw("wide", WIDE, 148, 52)}\n{draw("narrow", NARROW, 258, 40)}\n</nav>\n')
     raise nodes.SkipNode
 
 
