@@ -102,12 +102,14 @@ def drawing(chapters: dict, titles: dict, address, name: str, columns: list, wid
     boxes, headings = place(chapters, titles, columns, width, height)
     right = max(box.left + box.width for box in boxes) + (78 if len(columns) == 1 else 30)
     bottom = max(box.top for box in boxes) + height + 4
-    arrow, known = f"arrow-{name}", {box.name: box for box in boxes}
-    marker = f'<marker id="{arrow}" viewBox="0 0 8 8" refX="3" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse">'
-    parts = [f'<svg class="book-map {name}" viewBox="0 0 {right:g} {bottom:g}" style="max-width:{right:g}px" role="group"'
-             ' aria-label="Chapters and what they build on">', f'<defs>{marker}<path d="M0,0 L8,4 L0,8 z"/></marker></defs>']  # fmt: skip
+    arrow, known, order = f"arrow-{name}", {box.name: box for box in boxes}, list(chapters)
+    head = f'class="book-map {name}" viewBox="0 0 {right:g} {bottom:g}" style="max-width:{right:g}px" role="group"'
+    tip = 'viewBox="0 0 8 8" refX="3" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse"'
+    parts = [f'<svg {head} aria-label="Chapters and what they build on">']
+    parts += [f'<defs><marker id="{arrow}" {tip}><path d="M0,0 L8,4 L0,8 z"/></marker></defs>']
     parts += [f'<text class="part" x="{x:g}" y="{y:g}">{escape(text)}</text>' for text, x, y in headings]
-    parts += [node(box, known, address(box.name), arrow) for box in sorted(boxes, key=lambda box: list(chapters).index(box.name))]
+    for box in sorted(boxes, key=lambda box: order.index(box.name)):
+        parts.append(node(box, known, address(box.name), arrow))
     return "\n".join([*parts, "</svg>"])
 
 
@@ -130,7 +132,8 @@ def visit(writer, element: Map) -> None:
     titles = {name: environment.titles[f"{folder}/{name}"].astext() for name in element["chapters"]}
     address = lambda name: writer.builder.get_relative_uri(here, f"{folder}/{name}")
     draw = lambda *settings: drawing(element["chapters"], titles, address, *settings)
-    writer.body.append(f'<nav aria-label="Map of the book">\n{draw("wide", WIDE, 148, 52)}\n{draw("narrow", NARROW, 258, 40)}\n</nav>\n')
+    drawings = f'{draw("wide", WIDE, 148, 52)}\n{draw("narrow", NARROW, 258, 40)}'
+    writer.body.append(f'<nav aria-label="Map of the book">\n{drawings}\n</nav>\n')
     raise nodes.SkipNode
 
 
