@@ -4,14 +4,12 @@
   const TURN = 0.15; // radians for a key
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
-  // One finger turns a scene and moves a slider; over a flat figure it scrolls the page, as over text.
-  const forFingers = layout => {
-    for (const [name, part] of Object.entries(layout))
-      if (/^scene\d*$/.test(name)) part.dragmode ||= "turntable";
-    layout.dragmode = false;
-  };
-
   const scenes = figure => Object.keys(figure._fullLayout).filter(name => /^scene\d*$/.test(name));
+
+  // One finger turns a scene and moves a slider; over a flat figure it scrolls the page, as over text.
+  const forFingers = figure => {
+    if (!scenes(figure).length && matchMedia("(pointer: coarse)").matches) return Plotly.relayout(figure, { dragmode: false });
+  };
 
   const turn = (figure, across, up) => {
     const change = {};
@@ -71,8 +69,8 @@
   if (window.Plotly) {
     const draw = Plotly.newPlot;
     Plotly.newPlot = async (place, figure) => {
-      if (matchMedia("(pointer: coarse)").matches) forFingers(figure.layout);
       const drawn = await draw(place, figure);
+      await forFingers(drawn);
       forKeys(drawn);
       return drawn;
     };
