@@ -10,7 +10,7 @@ JOBS ?= 2
 # One thread per process: two processes with two threads each are many times slower than two with one.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 M2M_THREADS=1 \
 	TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 M2M_SCALE=cpu
-BOOK_SOURCES := _config.yml _toc.yml tools/book_extension.py tools/reference_extension.py tools/code_links.py \
+BOOK_SOURCES := _config.yml _toc.yml tools/book_extension.py tools/reference_extension.py tools/code_links.py tools/book_map.py \
 	$(shell find book -type f -not -path '*/.*') $(shell find src/lib/m2m -name '*.py') \
 	$(shell find assignments -name master.ipynb -o -name judge.py)
 

@@ -1,9 +1,13 @@
-"""Sphinx extension of the book: Plotly from the installed package, no live cells from a CDN, numbered formulas."""
+"""Sphinx extension of the book: Plotly from the installed package, no live cells from a CDN, numbered formulas, its map,
+and pictures that take their place before they are loaded and say what they show in words."""
 
 from __future__ import annotations
 
+import re
+import struct
 from pathlib import Path
 
+import book_map
 import plotly
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -19,6 +23,37 @@ def add_scripts(app: Sphinx, pagename: str, templatename: str, context: dict, do
     """
     if "plotly-figure" in context.get("body", ""):
         app.add_js_file("plotly.min.js", defer="defer")
+    app.add_js_file("book.js", defer="defer")  # after Plotly, which it extends
+
+
+def finish_pictures(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object) -> None:
+    """Width and height, so that nothing moves when a picture arrives, and formulas in alternative texts as words."""
+    sources = {name: Path(app.srcdir, path) for path, name in getattr(app.builder, "images", {}).items()}
+
+    def finished(tag: re.Match) -> str:
+        source = sources.get(tag["name"])
+        size = 'width="{}" height="{}" '.format(*png_size(source)) if source and source.suffix == ".png" else ""
+        return size.join(("<img ", re.sub(r'alt="([^"]*)"', lambda alt: f'alt="{spoken(alt[1])}"', tag[0][5:])))
+
+    if "body" in context:
+        context["body"] = re.sub(r'<img [^>]*src="[^"]*_images/(?P<name>[^"]+)"[^>]*>', finished, context["body"])
+
+
+def png_size(path: Path) -> tuple[int, int]:
+    with path.open("rb") as file:
+        return struct.unpack(">II", file.read(24)[16:])
+
+
+def spoken(text: str) -> str:
+    """The text with its formulas as a voice can read them: x_1 as x 1, h^2 as h squared, Greek letters by name."""
+
+    def words(formula: re.Match) -> str:
+        said = re.sub(r"\\mathbb\{(\w)\}", r"\1", formula[1])
+        said = re.sub(r"\^\{?2\}?(?!\w)", " squared", said)
+        said = re.sub(r"\^\{?([^{}\s]+)\}?", r" to the power \1", said)
+        return re.sub(r"_\{?(\w+)\}?", r" \1", said).replace("\\", "")
+
+    return re.sub(r"\$([^$]+)\$", words, text)
 
 
 def remove_thebe(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object) -> None:
@@ -47,7 +82,9 @@ def copy_plotly(app: Sphinx, error: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict:
+    book_map.setup(app)
     app.connect("html-page-context", add_scripts)
+    app.connect("html-page-context", finish_pictures)
     app.connect("html-page-context", remove_thebe, priority=900)
     app.connect("doctree-resolved", keep_tags)
     app.connect("build-finished", copy_plotly)

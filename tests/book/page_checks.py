@@ -14,7 +14,10 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+import access_checks
+
 LARGEST_FIRST_VIEW = 1_500_000  # bytes, besides scripts and fonts, which all pages share
+LARGEST_SHIFT = 0.1  # of the first view while it loads: share of the window that moves, times how far (Chrome's layout-shift)
 PHONE, DESKTOP = (375, 812), (1280, 900)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -32,8 +35,9 @@ LOOK = """() => {
     spatial: Object.keys(figure._fullLayout || {}).some(key => /^scene/.test(key)),
     canvas: [...figure.querySelectorAll('canvas')].some(canvas => canvas.width > 0),
     opaque: figure._fullLayout ? !/^rgba\\(.*, *0\\)$|transparent/.test(figure._fullLayout.paper_bgcolor) : false,
-    named: figure.getAttribute('aria-label') !== '',
+    named: (figure.getAttribute('aria-label') || '').trim() !== '',
   }));
+  const words = image => image.alt.trim().split(/\\s+/).length;
   const article = document.querySelector('article') || document.body;
   const copy = article.cloneNode(true);
   copy.querySelectorAll('pre, code, script, style, mjx-container').forEach(element => element.remove());
@@ -44,6 +48,7 @@ LOOK = """() => {
     .slice(0, 3).map(element => element.tagName + '.' + element.className);
   return {
     figures,
+    mute_images: all('.cell_output img').filter(image => words(image) < 2 || /[$\\\\]|_images/.test(image.alt)).map(image => image.src),
     broken_images: all('img').filter(image => image.complete && image.naturalWidth === 0).map(image => image.src),
     formulas: all('.math').length,
     typeset: all('.math mjx-container').length,
@@ -65,6 +70,12 @@ SETTLE = """async patience => {
   await new Promise(done => setTimeout(done, 100));
 }"""
 
+SHIFTS = """() => new Promise(done => {
+  new PerformanceObserver(list => done(list.getEntries().reduce((sum, entry) => sum + entry.value, 0)))
+    .observe({type: 'layout-shift', buffered: true});
+  setTimeout(() => done(0), 200);  // no entry, no call
+})"""
+
 
 @dataclass
 class Visit:
@@ -77,6 +88,8 @@ class Visit:
     failed: list[str] = field(default_factory=list)
     first_view: int = 0
     seen: dict = field(default_factory=dict)
+    shift: float = 0.0
+    axe: list[dict] = field(default_factory=list)
 
 
 def browser_path() -> str | None:
@@ -114,10 +127,11 @@ def opened(
     Args:
         patience: milliseconds that figures may take; 0 where the test needs neither figures nor formulas.
     """
-    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light")
+    window = {"viewport": {"width": size[0], "height": size[1]}, "has_touch": size == PHONE}
+    context = browser.new_context(color_scheme="dark" if dark else "light", **window)
     page, record = context.new_page(), Visit(address, dark)
     _record(page, record)
-    page.goto(address, wait_until="load")
+    page.goto(address, wait_until="load", timeout=120_000)
     if patience:
         page.evaluate(SETTLE, patience)
     yield page, record
@@ -149,13 +163,15 @@ def _record(page: Page, record: Visit) -> None:
 def visit(browser: Browser, address: str, *settings: object, **named: object) -> Visit:
     """Open a page, with the settings of `opened`, and look at it."""
     with opened(browser, address, *settings, **named) as (page, record):
+        record.shift = page.evaluate(SHIFTS)
         record.seen = page.evaluate(LOOK)
+        record.axe = access_checks.findings(page)
     return record
 
 
 def complaints(record: Visit) -> list[str]:
     """What is wrong with a page, an empty list if nothing is."""
-    return requests(record) + figures(record) + formulas(record) + layout(record)
+    return requests(record) + figures(record) + formulas(record) + layout(record) + access_checks.grave(record.axe)
 
 
 def requests(record: Visit) -> list[str]:
@@ -169,6 +185,7 @@ def requests(record: Visit) -> list[str]:
 
 def figures(record: Visit) -> list[str]:
     found = [f"no picture at {source}" for source in record.seen["broken_images"]]
+    found += [f"picture {source} says nothing to a screen reader" for source in record.seen["mute_images"]]
     for figure in record.seen["figures"]:
         if not figure["drawn"] or (figure["spatial"] and not figure["canvas"]):
             found.append(f"figure {figure['id']} is not drawn")
@@ -192,6 +209,8 @@ def layout(record: Visit) -> list[str]:
     seen, found = record.seen, []
     if seen["overflow"] > 0:
         found.append(f"scrolls sideways by {seen['overflow']} px: {', '.join(seen['too_wide'])}")
+    if record.shift > LARGEST_SHIFT:
+        found.append(f"jumps by {record.shift:.2f} while it loads, at most {LARGEST_SHIFT}")
     if contrast(seen["colour"], seen["background"]) < 4.5:
         found.append(f"text {seen['colour']} on {seen['background']}")
     if record.dark and luminance(seen["background"]) > 0.1:

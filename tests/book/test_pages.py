@@ -94,12 +94,88 @@ def test_first_tab_reaches_the_skip_link(browser, book, name):
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_solutions_open_with_the_keyboard(browser, book, chapter):
+def test_solutions_open_and_code_is_copied_with_the_keyboard(browser, book, chapter):
     with checks.opened(browser, f"{book}/{chapter.replace('.ipynb', '.html')}", patience=0) as (page, _):
         summary = page.locator("article details summary", has_text="Solution").first
         summary.focus()
         page.keyboard.press("Enter")
         assert summary.evaluate("summary => summary.parentElement.open")
+        button = page.locator(".cell_input button.copybtn").first
+        button.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".cell_input button.copybtn.success")
+
+
+# One chapter of each part: what fingers and keys do to a figure is the same script in all.
+
+SAMPLE = ["flows/change_of_variables", "messages/egnn", "tensors/spherical_tensors", "clouds/cloud_distances"]
+CAMERA = "figure => { const {eye} = figure._fullLayout.scene._scene.getCamera(); return [eye.x, eye.y, eye.z]; }"
+
+
+def scene(page):
+    return page.locator(".plotly-figure:has(.gl-container canvas)").first
+
+
+def flat(page):
+    return page.locator(".plotly-figure:not(:has(.gl-container canvas))").first
+
+
+def drag(page, figure, by):
+    """One finger on the middle of the figure, moved by so many pixels."""
+    figure.scroll_into_view_if_needed()
+    box = figure.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    touch = page.context.new_cdp_session(page)
+    send = lambda kind, *points: touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": list(points)})
+    send("touchStart", {"x": x, "y": y})
+    for step in range(1, 9):
+        send("touchMove", {"x": x + by[0] * step / 8, "y": y + by[1] * step / 8})
+    send("touchEnd")
+    page.wait_for_timeout(300)
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_figures_answer_to_fingers(browser, book, name):
+    """A scene turns under a finger; over a flat figure a finger scrolls the page."""
+    with checks.opened(browser, f"{book}/book/{name}.html", checks.PHONE) as (page, _):
+        before = scene(page).evaluate(CAMERA)
+        drag(page, scene(page), (80, 0))
+        assert scene(page).evaluate(CAMERA) != before
+        flat(page).scroll_into_view_if_needed()
+        top = page.evaluate("scrollY")
+        drag(page, flat(page), (0, -150))
+        assert page.evaluate("scrollY") > top + 50
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_figures_answer_to_keys(browser, book, name):
+    """The arrows move a slider, which says its value, and turn a scene (with Shift where there is a slider too)."""
+    with checks.opened(browser, f"{book}/book/{name}.html") as (page, _):
+        slider = page.locator(".plotly-figure[role=slider]").first
+        start = int(slider.get_attribute("aria-valuenow"))
+        step = "ArrowRight" if start == 0 else "ArrowLeft"
+        slider.press(step)
+        there = start + (1 if start == 0 else -1)
+        page.wait_for_function("([f, n]) => f.getAttribute('aria-valuenow') == n", arg=[slider.element_handle(), str(there)])
+        assert slider.evaluate("f => f._fullLayout.sliders[0].active") == there
+        assert slider.get_attribute("aria-valuetext") == slider.evaluate(f"f => f.layout.sliders[0].steps[{there}].label")
+        before = scene(page).evaluate(CAMERA)
+        scene(page).press("Shift+ArrowLeft" if scene(page).get_attribute("role") == "slider" else "ArrowLeft")
+        page.wait_for_timeout(300)
+        assert scene(page).evaluate(CAMERA) != before
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_on_paper(browser, book, name):
+    """Printed from a dark screen: dark text, no menus, nothing beyond the edge of the sheet."""
+    with checks.opened(browser, f"{book}/book/{name}.html", (700, 1000), dark=True, patience=0) as (page, _):
+        page.emulate_media(media="print", color_scheme="dark")
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert checks.contrast(page.evaluate("getComputedStyle(document.querySelector('article')).color"), "rgb(255, 255, 255)") > 7
+        assert not page.locator(".bd-sidebar-primary, .bd-header-article, .prev-next-footer").filter(visible=True).count()
+        assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+        cut = "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.textContent.slice(0, 60))"
+        assert page.eval_on_selector_all("article pre", cut) == []
 
 
 # Controls
@@ -107,6 +183,7 @@ def test_solutions_open_with_the_keyboard(browser, book, chapter):
 GOOD = """<!doctype html><html lang="en"><head><meta name="viewport" content="width=device-width">
 <title>t</title><link rel="icon" href="data:,"></head>
 <body style="background: rgb(255, 255, 255)"><article style="color: rgb(0, 0, 0)">Text. {}</article></body></html>"""
+JUMP = "document.body.style.paddingTop = '500px'"
 BROKEN = {
     "picture from elsewhere": ('<img src="https://example.org/badge.svg" alt="">', "asks for https://example.org/badge.svg"),
     "script from elsewhere": ('<script src="https://cdn.example.org/x.js"></script>', "asks for https://cdn"),
@@ -115,7 +192,13 @@ BROKEN = {
     "missing file": ('<script src="missing.js"></script>', "does not get 404"),
     "missing picture": ('<img src="missing.png" alt="">', "no picture at"),
     "figure not drawn": ('<div class="plotly-figure" id="empty"></div>', "figure empty is not drawn"),
-    "figure without words": ('<div class="plotly-figure" id="mute" aria-label=""></div>', "figure mute says nothing"),
+    "picture without words": ('<div class="cell_output"><img src="data:," alt="_images/1.png"></div>', "picture data:, says nothing"),
+    "picture with a formula": (r'<div class="cell_output"><img src="data:," alt="as $h^2$ says"></div>', "picture data:, says nothing"),
+    "figure without a name": ('<div class="plotly-figure" id="nameless"></div>', "figure nameless says nothing"),
+    "button without a name": ("<button></button>", "axe: button-name (critical)"),
+    "pale text": ('<p style="color: #bbb">hardly there</p>', "axe: color-contrast (serious)"),
+    "jump": (f"<p>stays</p><script>addEventListener('load', () => setTimeout(() => {JUMP}, 50))</script>", "jumps by 0."),
+    "figure without words": ('<div class="plotly-figure" id="mute" aria-label=" "></div>', "figure mute says nothing"),
     "formula not typeset": (r'<span class="math">x</span>', "0 of 1 formulas typeset"),
     "raw formula": (r"an integral \(\int p\) and $$x$$", "raw formula"),
     "formula with an error": ('<span class="math"><mjx-container><mjx-merror>?</mjx-merror></mjx-container></span>', "formula with an error"),
