@@ -1,10 +1,11 @@
-"""Collect the claims that the chapters' cells printed onto the page book/claims.md.
+"""Write the page book/claims.md: the claims that the chapters' cells printed, and the long runs behind some of them.
 
     python tools/claims.py
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,18 @@ A chapter that says "better", "equal" or "never" settles it in a cell. The cell 
 if the claim does not hold. This page collects those lines from the notebooks' stored outputs; it is written by
 `make refresh`, and a test compares the two. *Live* values are computed in the chapter itself, on a CPU, each time it is
 executed. *Long run* values come from a file in `results/`, which names the command that makes it.
+"""
+
+LONG_RUNS = """
+## Long runs
+
+Each file of `results/` names the command that wrote it, the commit, the machine and the time of each row; the same command,
+started again, computes what is missing. From each file a row has been drawn at random and run again, by `tools/rerun.py`. *The same*
+means that no number differs by more than a thousandth. Training amplifies the last digit, in which machines differ; *within the
+spread* means that the largest difference is one that other seeds make too.
+
+| File | Command | Rows | Time | Machine | A row again |
+|:--|:--|--:|--:|:--|:--|
 """
 
 
@@ -77,7 +90,33 @@ def page(root: Path = ROOT) -> str:
             parts.append(_section(title(notebook), path.relative_to(root / "book").as_posix(), rows))
     if len(parts) == 1:
         parts.append("\nNo chapter has stated one yet.\n")
-    return "".join(parts)
+    return "".join(parts) + long_runs(root)
+
+
+def long_runs(root: Path = ROOT) -> str:
+    """The section on results files, with what came out when a row of each was run again."""
+    again = json.loads((root / "results" / "rerun.json").read_text(encoding="utf-8"))
+    lines = []
+    for path in sorted((root / "results").glob("*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if "experiment" in record:
+            lines.append(_long_run(path, record, again.get(path.stem)))
+    return LONG_RUNS + "".join(lines)
+
+
+def _long_run(path: Path, record: dict, again: dict | None) -> str:
+    machine = record["machine"]
+    where = machine["gpu"] or f"{machine['cpu']}, {_counted(machine['threads'], 'thread')}"
+    seconds = sum(row["seconds"] for row in record["rows"])
+    time = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
+    verdict = "not yet"
+    if again:
+        verdict = again["verdict"] + (f": {_plain(again['differs most'])} by {100 * again['by']:.3g} %" if again["by"] else "")
+    return f"| `{path.name}` | `{record['command']}` | {len(record['rows'])} | {time} | {where} | {verdict} |\n"
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'s' * (number != 1)}"
 
 
 def _section(heading: str, link: str, rows: list[Claim]) -> str:
