@@ -11,7 +11,7 @@ import notebook_rules as rules
 import repository
 
 BOOK, HTML = repository.ROOT / "book", repository.ROOT / "_build" / "html" / "book"
-TOC = re.findall(r"file: book/(\S+/\S+)", (repository.ROOT / "_toc.yml").read_text(encoding="utf-8"))
+TOC = [path.relative_to(BOOK).with_suffix("").as_posix() for path in claims.chapters()]
 LINK = re.compile(r"\]\((\S+)\.ipynb#(\S+)\)")
 BUILT = re.compile(r'<a class="reference internal" href="([^"#]+)#([^"]+)"')
 
@@ -74,7 +74,7 @@ def section(chapter: str, anchor: str) -> str:
 
 def slug(heading: str) -> str:
     """The anchor that MyST gives a heading: its words, without formulas."""
-    words = re.sub(r"\$[^$]*\$", "", heading).strip().lower()
+    words = re.sub(r"\$[^$]*\$", "", heading).lstrip().lower()
     return re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
 
 
