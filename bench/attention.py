@@ -17,16 +17,12 @@ in, in place of one for each pair: a cheaper layer, and another one.
 
 from __future__ import annotations
 
-import argparse
-import gc
 import math
-import multiprocessing
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 
-from bench import report, timing  # before torch: sets the number of threads
+from bench import memory, report, timing  # before torch: sets the number of threads
 from bench import convolutions
 
 import torch
@@ -34,7 +30,7 @@ from torch import Tensor, nn
 
 from m2m.data import particles
 from m2m.messages import graph, radial
-from m2m.tensors import irreps, se3_transformer, tfn
+from m2m.tensors import se3_transformer, tfn
 
 PACKAGES = ("torch", "e3nn", "se3-transformer-pytorch")
 HIDDEN, BASIS, HEADS, LAYERS = 64, 16, 2, 4
@@ -212,62 +208,32 @@ TASKS: dict[str, Callable[[torch.device], dict[str, Callable[[], Call]]]] = {
 # --- Measuring ----------------------------------------------------------------------------------------------------------------
 
 
-def extra_memory(task: str, name: str, device: str) -> float:
-    """MiB by which one call raises the peak, in a process of its own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_extra_memory, (task, name, device))
-
-
-def _extra_memory(task: str, name: str, device: str) -> float:
-    torch.set_num_threads(1)
-    torch.empty(0, device=device)
-    call = TASKS[task](torch.device(device))[name]()
-    call()  # what is compiled and kept is not counted
-    gc.collect()
-    if device != "cpu":
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        call()
-        return round((torch.cuda.max_memory_allocated() - before) / 2**20, 1)
-    before = convolutions._status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    call()
-    return round((convolutions._status("VmHWM") - before) / 2**10, 1)
+def _call(task: str, name: str, device: torch.device) -> Callable[[], object]:
+    return TASKS[task](device)[name]()
 
 
 def measure(task: str, device: torch.device, rounds: int, budget: float) -> list[dict]:
     """Times of all libraries, in turns, and their memory; the libraries that are not there are named."""
     calls: dict[str, Call] = {}
-    memory = {}
+    mebibytes = {}
     for name, make in TASKS[task](device).items():
         try:
             calls[name] = make()
         except ImportError as error:
             print(f"{name} is skipped: {error}", file=sys.stderr)
             continue
-        try:
-            memory[name] = extra_memory(task, name, device.type)
-        except (OSError, StopIteration):  # a system without /proc
-            memory[name] = None
+        mebibytes[name] = memory.extra(_call, task, name, device=device)
     timed = timing.take_turns(calls, clock=timing.Clock(device), rounds=rounds, budget=budget)
     extra = lambda name: (
-        {"mebibytes": memory[name]} | ({"parameters": calls[name].parameters} if hasattr(calls[name], "parameters") else {})
+        {"mebibytes": mebibytes[name]} | ({"parameters": calls[name].parameters} if hasattr(calls[name], "parameters") else {})
     )
     return [{"task": task, "library": name, **asdict(t), **extra(name)} for name, t in timed.items()]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = report.parser(__doc__)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--budget", type=float, default=60.0, help="seconds for each task, after three rounds")
-    parser.add_argument("--out", default="results/bench_attention.json", help="the results file; empty for none")
-    arguments = parser.parse_args()
-    device = torch.device(arguments.device)
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    timing.keep_memory()
+    arguments, device = report.begin(parser, "attention", rounds=9, budget=60.0)
     rows = [row for task in arguments.tasks for row in measure(task, device, arguments.rounds, arguments.budget)]
     print(convolutions.table(rows))
     command = report.command("bench.attention", arguments)

@@ -11,16 +11,12 @@ so for these the table shows how far each is above the exact one.
 
 from __future__ import annotations
 
-import argparse
-import gc
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 
-from bench import report, timing  # before torch: sets the number of threads
+from bench import memory, report, timing  # before torch: sets the number of threads
 
 import torch
 from scipy.spatial import cKDTree
@@ -179,40 +175,11 @@ def above(task: str, value: object, device: torch.device) -> float | None:
     return float(value) / exact - 1
 
 
-# --- Memory -----------------------------------------------------------------------------------------------------------------
-
-
-def extra_memory(part: str, task: str, name: str, device: str) -> float | None:
-    """MiB by which one call raises the peak, in a process of its own; None on a system that does not tell."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        try:
-            return round(pool.apply(_extra_memory, (part, task, name, device)), 1)
-        except (OSError, StopIteration):
-            return None
-
-
-def _extra_memory(part: str, task: str, name: str, device: str) -> float:
-    torch.set_num_threads(1)
-    call = PARTS[part](torch.device(device))[task][name]
-    call()  # what is compiled and kept is not counted
-    gc.collect()
-    if device != "cpu":
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        call()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    before = _status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    call()
-    return max(0, _status("VmHWM") - before) / 2**10
-
-
-def _status(key: str) -> int:
-    """A line of /proc/self/status, KiB."""
-    return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
-
-
 # --- The table --------------------------------------------------------------------------------------------------------------
+
+
+def _call(part: str, task: str, name: str, device: torch.device) -> Callable[[], object]:
+    return PARTS[part](device)[task][name]
 
 
 def measure(part: str, device: torch.device, rounds: int, budget: float) -> list[dict]:
@@ -221,7 +188,7 @@ def measure(part: str, device: torch.device, rounds: int, budget: float) -> list
     for task, cases in PARTS[part](device).items():
         timed = timing.take_turns(cases, clock=timing.Clock(device), rounds=rounds, budget=budget)
         for name, t in timed.items():
-            extra = {"mebibytes": extra_memory(part, task, name, device.type), "above": above(task, cases[name](), device)}
+            extra = {"mebibytes": memory.extra(_call, part, task, name, device=device), "above": above(task, cases[name](), device)}
             rows.append({"task": task, "library": name, **asdict(t), **extra})
     return rows
 
@@ -231,24 +198,16 @@ def table(rows: list[dict]) -> str:
     lines = ["| task | library | ms (quartiles) × time of m2m | extra MiB | above exact |", "|:--|:--|--:|--:|--:|"]
     m2m = {row["task"]: row for row in rows if row["library"] == "m2m"}
     for row in rows:
-        memory = "" if row.get("mebibytes") is None else f"{row['mebibytes']:.0f}"
+        extra = "" if row.get("mebibytes") is None else f"{row['mebibytes']:.0f}"
         error = "" if row.get("above") is None else f"{row['above']:.1%}"
-        lines.append(f"| {row['task']} | {row['library']} | {report.cell(row, m2m.get(row['task']))} | {memory} | {error} |")
+        lines.append(f"| {row['task']} | {row['library']} | {report.cell(row, m2m.get(row['task']))} | {extra} | {error} |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = report.parser(__doc__)
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--budget", type=float, default=20.0, help="seconds for each task, after three rounds")
-    parser.add_argument("--out", default="results/bench_clouds.json", help="the results file; empty for none")
-    arguments = parser.parse_args()
-    device = torch.device(arguments.device)
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    timing.keep_memory()
+    arguments, device = report.begin(parser, "clouds", budget=20.0)
     rows = [row for part in arguments.parts for row in measure(part, device, arguments.rounds, arguments.budget)]
     print(table(rows))
     report.write(arguments.out, rows, command=report.command("bench.clouds", arguments), device=device, packages=PACKAGES)

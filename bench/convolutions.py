@@ -12,15 +12,11 @@ se3-transformer-pytorch its basis, for m2m the kernels) belong to the geometry a
 
 from __future__ import annotations
 
-import argparse
-import gc
-import multiprocessing
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 
-from bench import report, timing  # before torch: sets the number of threads
+from bench import memory, report, timing  # before torch: sets the number of threads
 
 import torch
 from torch import Tensor, nn
@@ -142,39 +138,14 @@ def backward(module: nn.Module, call: Call) -> Call:
 # --- Memory -----------------------------------------------------------------------------------------------------------------
 
 
-def extra_memory(kind: str, name: str, device: str) -> float:
-    """MiB by which one forward and backward pass raises the peak, in a process of its own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_extra_memory, (kind, name, device))
-
-
-def _extra_memory(kind: str, name: str, device: str) -> float:
-    torch.set_num_threads(1)
-    torch.empty(0, device=device)
-    step = backward(*LIBRARIES[name](Task(torch.device(device)), kind))
-    step()  # what is compiled and kept is not counted
-    gc.collect()
-    if device != "cpu":
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        step()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    before = _status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    step()
-    return (_status("VmHWM") - before) / 2**10
-
-
-def _status(key: str) -> int:
-    """A line of /proc/self/status, KiB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(key))
+def _call(kind: str, name: str, device: torch.device) -> Callable[[], object]:
+    return backward(*LIBRARIES[name](Task(device), kind))
 
 
 def measure(kind: str, device: torch.device, rounds: int, budget: float) -> list[dict]:
     """Times of all libraries, in turns, and their memory; the libraries that are not there are named."""
     cases: dict[str, dict[str, Call]] = {"forward": {}, "forward + backward": {}}
-    task, memory = Task(device), {}
+    task, mebibytes = Task(device), {}
     for name in libraries(kind):
         try:
             module, call = LIBRARIES[name](task, kind)
@@ -182,14 +153,11 @@ def measure(kind: str, device: torch.device, rounds: int, budget: float) -> list
             print(f"{name} is skipped: {error}", file=sys.stderr)
             continue
         cases["forward"][name], cases["forward + backward"][name] = forward(call), backward(module, call)
-        try:
-            memory[name] = round(extra_memory(kind, name, device.type), 1)
-        except (OSError, StopIteration):  # a system without /proc
-            memory[name] = None
+        mebibytes[name] = memory.extra(_call, kind, name, device=device)
     rows = []
     for what, calls in cases.items():
         timed = timing.take_turns(calls, clock=timing.Clock(device), rounds=rounds, budget=budget)
-        extra = (lambda name: {"mebibytes": memory[name]}) if "backward" in what else (lambda name: {})
+        extra = (lambda name: {"mebibytes": mebibytes[name]}) if "backward" in what else (lambda name: {})
         rows += [{"task": f"{kind}, {what}", "library": name, **asdict(t), **extra(name)} for name, t in timed.items()]
     return rows
 
@@ -199,24 +167,16 @@ def table(rows: list[dict]) -> str:
     lines = ["| task | library | ms (quartiles) × time of m2m | extra MiB |", "|:--|:--|--:|--:|"]
     m2m = {row["task"]: row for row in rows if row["library"] == "m2m"}
     for row in rows:
-        memory = row.get("mebibytes")
-        shown = "" if memory is None else f"{memory:.0f}"
+        extra = row.get("mebibytes")
+        shown = "" if extra is None else f"{extra:.0f}"
         lines.append(f"| {row['task']} | {row['library']} | {report.cell(row, m2m.get(row['task']))} | {shown} |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = report.parser(__doc__)
     parser.add_argument("--kinds", nargs="+", default=["depthwise", "full"], choices=["depthwise", "full"])
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--budget", type=float, default=30.0, help="seconds for each task, after three rounds")
-    parser.add_argument("--out", default="results/bench_convolutions.json", help="the results file; empty for none")
-    arguments = parser.parse_args()
-    device = torch.device(arguments.device)
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    timing.keep_memory()
+    arguments, device = report.begin(parser, "convolutions", budget=30.0)
     rows = [row for kind in arguments.kinds for row in measure(kind, device, arguments.rounds, arguments.budget)]
     print(table(rows))
     command = report.command("bench.convolutions", arguments)

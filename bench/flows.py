@@ -12,7 +12,6 @@ between its first two matrices; `sample` of normflows returns densities too.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -204,18 +203,10 @@ def table(rows: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = report.parser(__doc__)
     parser.add_argument("--dims", type=int, nargs="+", default=list(SETTINGS), choices=SETTINGS)
     parser.add_argument("--libraries", nargs="+", default=list(LIBRARIES), choices=LIBRARIES)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--budget", type=float, default=60.0, help="seconds for each operation, after three rounds")
-    parser.add_argument("--out", default="results/bench_flows.json", help="the results file; empty for none")
-    arguments = parser.parse_args()
-    device = torch.device(arguments.device)
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    timing.keep_memory()
+    arguments, device = report.begin(parser, "flows", budget=60.0)
     torch.manual_seed(0)
     rows = []
     for dim in arguments.dims:

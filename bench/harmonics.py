@@ -10,7 +10,6 @@ signs are each library's own. "compiled" is `torch.compile` of the same function
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -161,18 +160,10 @@ def table(rows: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = report.parser(__doc__)
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--points", nargs="+", type=int, default=[1000, 100_000])
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--budget", type=float, default=10.0, help="seconds for each task, after three rounds")
-    parser.add_argument("--out", default="results/bench_harmonics.json", help="the results file; empty for none")
-    arguments = parser.parse_args()
-    device = torch.device(arguments.device)
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    timing.keep_memory()
+    arguments, device = report.begin(parser, "harmonics", budget=10.0)
     rows = []
     for part in arguments.parts:
         for task, cases in PARTS[part](device, arguments.points).items():

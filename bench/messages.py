@@ -10,7 +10,6 @@ What differs is said at each function. schnetpack asks for an old PyTorch; `benc
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -299,17 +298,9 @@ def table(rows: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = report.parser(__doc__)
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--budget", type=float, default=20.0, help="seconds for each task, after three rounds")
-    parser.add_argument("--out", default="results/bench_messages.json", help="the results file; empty for none")
-    arguments = parser.parse_args()
-    device = torch.device(arguments.device)
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    timing.keep_memory()
+    arguments, device = report.begin(parser, "messages", budget=20.0)
     torch.manual_seed(0)
     rows = []
     for part in arguments.parts:

@@ -19,6 +19,24 @@ def cell(row: dict | None, ours: dict | None) -> str:
     return f"{row['median']:.3g} ({row['low']:.3g} to {row['high']:.3g}){ratio}"
 
 
+def begin(parser: argparse.ArgumentParser, name: str, *, rounds: int = 15, budget: float) -> tuple[argparse.Namespace, torch.device]:
+    """Parse a benchmark's own options and those that all have; one thread on a CPU. `rounds`, `budget`: the defaults."""
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--budget", type=float, default=budget, help="seconds for each task, after three rounds")
+    parser.add_argument("--out", default=f"results/bench_{name}.json", help="the results file; empty for none")
+    arguments = parser.parse_args()
+    device = torch.device(arguments.device)
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    timing.keep_memory()
+    return arguments, device
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
 def command(module: str, arguments: argparse.Namespace) -> str:
     """The command that gives these rows again; where they are written is left out."""
 

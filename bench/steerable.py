@@ -11,20 +11,16 @@ products with gates for messages and two for updates, with the same number of we
 
 from __future__ import annotations
 
-import argparse
-import gc
-import multiprocessing
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 
-from bench import report, timing  # before torch: sets the number of threads
+from bench import memory, report, timing  # before torch: sets the number of threads
 
 import torch
 from torch import Tensor, nn
 
-from bench.convolutions import _status, backward, forward, table
+from bench.convolutions import backward, forward, table
 from m2m.messages import graph
 from m2m.tensors import irreps, segnn
 
@@ -102,32 +98,14 @@ def e3nn(task: Task) -> tuple[nn.Module, Call]:
 LIBRARIES: dict[str, Callable[[Task], tuple[nn.Module, Call]]] = {"m2m": ours, "e3nn": e3nn}
 
 
-def extra_memory(case: str, name: str, device: str) -> float:
-    """MiB by which one forward and backward pass raises the peak, in a process of its own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_extra_memory, (case, name, device))
-
-
-def _extra_memory(case: str, name: str, device: str) -> float:
-    torch.set_num_threads(1)
-    step = backward(*LIBRARIES[name](Task(case, torch.device(device))))
-    step()  # what is compiled and kept is not counted
-    gc.collect()
-    if device != "cpu":
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        step()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    before = _status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    step()
-    return (_status("VmHWM") - before) / 2**10
+def _call(case: str, name: str, device: torch.device) -> Callable[[], object]:
+    return backward(*LIBRARIES[name](Task(case, device)))
 
 
 def measure(case: str, device: torch.device, rounds: int, budget: float) -> list[dict]:
     """Times of both libraries, in turns, and their memory; e3nn is skipped with a message where it is not."""
     cases: dict[str, dict[str, Call]] = {"forward": {}, "forward + backward": {}}
-    task, memory = Task(case, device), {}
+    task, mebibytes = Task(case, device), {}
     for name, make in LIBRARIES.items():
         try:
             module, call = make(task)
@@ -135,30 +113,19 @@ def measure(case: str, device: torch.device, rounds: int, budget: float) -> list
             print(f"{name} is skipped: {error}", file=sys.stderr)
             continue
         cases["forward"][name], cases["forward + backward"][name] = forward(call), backward(module, call)
-        try:
-            memory[name] = round(extra_memory(case, name, device.type), 1)
-        except (OSError, StopIteration):  # a system without /proc
-            memory[name] = None
+        mebibytes[name] = memory.extra(_call, case, name, device=device)
     rows = []
     for what, calls in cases.items():
         timed = timing.take_turns(calls, clock=timing.Clock(device), rounds=rounds, budget=budget)
-        extra = (lambda name: {"mebibytes": memory[name]}) if "backward" in what else (lambda name: {})
+        extra = (lambda name: {"mebibytes": mebibytes[name]}) if "backward" in what else (lambda name: {})
         rows += [{"task": f"{case}, {what}", "library": name, **asdict(t), **extra(name)} for name, t in timed.items()]
     return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = report.parser(__doc__)
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--budget", type=float, default=30.0, help="seconds for each task, after three rounds")
-    parser.add_argument("--out", default="results/bench_steerable.json", help="the results file; empty for none")
-    arguments = parser.parse_args()
-    device = torch.device(arguments.device)
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    timing.keep_memory()
+    arguments, device = report.begin(parser, "steerable", budget=30.0)
     rows = [row for case in arguments.cases for row in measure(case, device, arguments.rounds, arguments.budget)]
     print(table(rows))
     command = report.command("bench.steerable", arguments)

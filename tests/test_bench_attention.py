@@ -9,7 +9,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench import attention, convolutions  # noqa: E402
+from bench import attention, convolutions, memory  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -72,4 +72,4 @@ def test_one_layer_of_every_library_runs(monkeypatch):
 def test_memory_of_a_known_step(monkeypatch):
     hundred = lambda device: {"hundred": lambda: lambda: torch.ones(25 * 2**20)}
     monkeypatch.setitem(attention.TASKS, "known", hundred)
-    assert 90 < attention._extra_memory("known", "hundred", "cpu") < 130
+    assert 90 < memory._extra(attention._call, ("known", "hundred"), "cpu") < 130

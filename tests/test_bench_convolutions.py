@@ -9,7 +9,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench import convolutions  # noqa: E402
+from bench import convolutions, memory  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -51,4 +51,4 @@ def test_memory_of_a_known_step(monkeypatch):
         return weight, lambda: [weight(torch.ones(25 * 2**20, 1))]
 
     monkeypatch.setitem(convolutions.LIBRARIES, "hundred", hundred_megabytes)
-    assert 190 < convolutions._extra_memory("full", "hundred", "cpu") < 600
+    assert 190 < memory._extra(convolutions._call, ("full", "hundred"), "cpu") < 600

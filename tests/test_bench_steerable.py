@@ -9,7 +9,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench import convolutions, steerable  # noqa: E402
+from bench import convolutions, memory, steerable  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -34,4 +34,4 @@ def test_e3nn_gets_the_same_network(case, monkeypatch):
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads a peak from /proc")
 def test_memory_is_a_number():
-    assert steerable._extra_memory("particles", "m2m", "cpu") >= 0
+    assert memory._extra(steerable._call, ("particles", "m2m"), "cpu") >= 0

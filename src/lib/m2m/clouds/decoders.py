@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from m2m.clouds.distances import check
-from m2m.clouds.encoders import mlp
+from m2m.clouds.encoders import check_positive, mlp
 from m2m.flows.bijectors import AffineTransform
 from m2m.flows.made import MADE
 
@@ -24,7 +24,7 @@ class MLP(nn.Module):
 
     def __init__(self, latent: int, points: int, hidden: Sequence[int] = (256, 512)):
         super().__init__()
-        _check_positive(latent=latent, points=points)
+        check_positive(latent=latent, points=points)
         self.net = mlp([latent, *hidden, 3 * points])
 
     def forward(self, z: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class Groups(nn.Module):
 
     def __init__(self, latent: int, points: int, groups: int, width: int = 256, hidden: Sequence[int] = (256,)):
         super().__init__()
-        _check_positive(latent=latent, points=points, groups=groups, width=width)
+        check_positive(latent=latent, points=points, groups=groups, width=width)
         if points % groups:
             raise ValueError(f"groups: got {groups} for {points} points, expected a number that divides them")
         size = 3 * (points // groups)
@@ -99,7 +99,7 @@ class Autoregressive(nn.Module):
     def __init__(self, latent: int, points: int, hidden: Sequence[int] = (512, 512), bound: float = 7.0,
                  steps: int | None = None):  # fmt: skip
         super().__init__()
-        _check_positive(points=points)
+        check_positive(points=points)
         if steps not in (None, 0, 1, 2):
             raise ValueError(f"steps: got {steps!r}, expected None or an axis, 0 to 2")
         self.steps = steps
@@ -207,12 +207,6 @@ def morton(x: Tensor, radius: float = 4.0, bits: int = 10) -> Tensor:
         for axis in range(x.shape[-1]):
             place = 2 * place + (cell[..., axis] >> bit & 1)
     return place
-
-
-def _check_positive(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if size != int(size) or size < 1:
-            raise ValueError(f"{name}: got {size}, expected a whole number from 1 on")
 
 
 def _check_length(name: str, value: float) -> float:

@@ -192,7 +192,7 @@ EQUAL_TIME = {
     "transformer over neighbours": 1050, "all combined": 850, "all but MADE": 800,
 }  # fmt: skip
 # With chairs only: longer; at the steps of the transformer over points; all points read, at equal time again
-LONGER = {"flow prior": 6600}
+LONGER = {"flow prior": 6600, "flow prior afterwards": 6600}
 EQUAL_STEPS = dict.fromkeys(["PointNet", "8 groups", "transformer over the batch"], 1150)
 ALL_POINTS = {"PointNet": 1250, "transformer over points": 120}
 SHORT = dict.fromkeys(["PointNet", "flow prior", "transformer over the batch"], 150)
