@@ -134,3 +134,13 @@ def test_size_rules_reject(tmp_path):
     path.write_bytes(b" " * (rules.LARGEST_NOTEBOOK + 1))
     assert rules.too_large(path)
     assert rules.book_too_large([path] * 13)
+
+
+def test_written_notebook_is_the_same_with_a_figure_on_one_line(tmp_path):
+    figure = {"data": [{"x": [1, 2.5], "name": "two\nlines", "y": [None, 0]}], "layout": {}}
+    cell = nbformat.v4.new_code_cell("show()")
+    cell.outputs = [nbformat.v4.new_output("display_data", {refresh.PLOTLY: figure}) for _ in range(12)]
+    notebook, path = nbformat.v4.new_notebook(cells=[cell]), tmp_path / "a.ipynb"
+    refresh.write(notebook, path)
+    assert nbformat.read(path, as_version=4) == notebook
+    assert '"x":[1,2.5]' in path.read_text(encoding="utf-8")
