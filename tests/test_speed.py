@@ -136,10 +136,10 @@ def test_who_is_behind():
     assert not behind(row("m2m", 1.0), row("e3nn", 2.0))
     assert behind(row("m2m", 3.0), row("e3nn", 2.0), row("scipy", 1.0)) == [("m2m", "scipy", "time", 3.0, False)]
     assert behind(row("m2m", 1.1), row("e3nn", 1.0)) == [("m2m", "e3nn", "time", 1.1, True)]
-    assert behind(row("m2m", 1.0, mebibytes=3.0), row("e3nn", 2.0, mebibytes=2.0)) == [
-        ("m2m", "e3nn", "memory", 1.5, False)
-    ]
-    assert not behind(row("m2m", 1.0, mebibytes=2.0), row("e3nn", 2.0, mebibytes=3.0))
+    memory = lambda ours, its: behind(row("m2m", 1.0, mebibytes=ours), row("e3nn", 2.0, mebibytes=its))
+    assert memory(3.0, 2.0) == [("m2m", "e3nn", "memory", 1.5, False)] and not memory(2.0, 3.0)
+    assert memory(3.0, 2.5) == [("m2m", "e3nn", "memory", 1.2, True)]
+    assert memory(3.0, 0.0) == [("m2m", "e3nn", "memory", float("inf"), False)]
 
 
 def test_every_form_of_m2m_counts_unless_it_is_another_function():

@@ -187,14 +187,13 @@ def main() -> None:
     if arguments.python is None:
         colab.make_environment()
         arguments.python = colab.PYTHON
-    rows = []
+    record, rows = about(arguments), []
     for path in arguments.notebooks or claims.chapters():
         rows.append(measure(path.resolve(), arguments.python.absolute()))
         print(rows[-1], flush=True)
-    if arguments.out:
-        Path(arguments.out).write_text(
-            json.dumps({**about(arguments), "rows": rows}, indent=1) + "\n", encoding="utf-8"
-        )
+        if arguments.out:
+            text = json.dumps({**record, "rows": rows}, indent=1)
+            Path(arguments.out).write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

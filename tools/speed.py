@@ -8,6 +8,7 @@ Every number comes from a results file. What is said in words is in `speed_words
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ Everything runs on one CPU thread. What is counted is processor time, which othe
 The libraries take turns in one process, round after round, in an order drawn anew each round, after calls that do not
 count; what is compiled is compiled before. The tables have medians over the rounds. Two times are called *level* where
 the ranges between their quartiles overlap. Ratios carry over to other machines better than milliseconds do. Extra
-memory is what one call needs beyond what was there before it.
+memory is what one call needs beyond what was there before it, and level where it is less than 1 MiB apart.
 
 | File | Command | Commit | Machine | Versions |
 |:--|:--|:--|:--|:--|
@@ -52,6 +53,7 @@ left out.
 |:--|:--|:--|:--|--:|--:|:--|
 """
 UNSAID = "not said yet"
+MEBIBYTE = 1.0  # memory that is less apart is level
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,9 @@ def behind(topic: str, found: list[Row]) -> list[Behind]:
             smaller = [row for row in others if row.mebibytes is not None]
             least = min(smaller, key=lambda row: row.mebibytes, default=None)
             if least and form.library == "m2m" and form.mebibytes is not None and least.mebibytes < form.mebibytes:
-                times = form.mebibytes / max(least.mebibytes, 0.1)
-                lost.append(Behind(topic, task, form.library, least.library, "memory", times, False))
+                times = form.mebibytes / least.mebibytes if least.mebibytes else math.inf
+                close = form.mebibytes - least.mebibytes < MEBIBYTE
+                lost.append(Behind(topic, task, form.library, least.library, "memory", times, close))
     return lost
 
 
