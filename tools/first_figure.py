@@ -1,7 +1,7 @@
 """Measure how long a reader waits for each chapter's first figure: the setup cell's installation, imports, cells up to it.
 
     python tools/first_figure.py [NOTEBOOK ...]                     on Colab's versions, in .venv-colab (8 GB, made if missing)
-    python tools/first_figure.py --python .venv/bin/python --out "" NOTEBOOK
+    python tools/first_figure.py --python .venv/bin/python NOTEBOOK       somewhere else, to look at
 
 The book is installed by pip from a zip of the working tree, as the setup cell does from GitHub, but into a new folder, which
 leaves the environment as it is; so numba's loops are compiled anew, as at a reader's. Downloading the zip is not in it.
@@ -182,11 +182,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: every chapter")
     parser.add_argument("--python", type=Path, help="of another environment than Colab's versions")
-    parser.add_argument("--out", default=str(OUT), help="the results file; empty for none")
+    parser.add_argument("--out", help="the results file; by default that of the page, and none with --python")
     arguments = parser.parse_args()
     if arguments.python is None:
         colab.make_environment()
-        arguments.python = colab.PYTHON
+        arguments.python, arguments.out = colab.PYTHON, arguments.out or OUT
     record, rows = about(arguments), []
     for path in arguments.notebooks or claims.chapters():
         rows.append(measure(path.resolve(), arguments.python.absolute()))
