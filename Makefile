@@ -14,7 +14,7 @@ BOOK_SOURCES := _config.yml _toc.yml tools/book_extension.py tools/reference_ext
 	$(shell find book -type f -not -path '*/.*') $(shell find src/lib/m2m -name '*.py') \
 	$(shell find assignments -name master.ipynb -o -name judge.py)
 
-.PHONY: help env book serve test test-library test-notebooks test-pages test-colab refresh repository bench clean
+.PHONY: help env book serve test test-library test-notebooks test-pages test-colab refresh repository bench first-figure clean
 .NOTPARALLEL:  # the parts of the tests would take each other's cores
 
 help:
@@ -24,7 +24,8 @@ help:
 	@echo "make test-colab   every notebook on exactly Colab's versions (needs Python 3.13 and 8 GB of disk)"
 	@echo "make refresh      execute the notebooks and store normalised outputs (NOTEBOOKS=\"a.ipynb b.ipynb\" for some)"
 	@echo "make repository   NAME=owner/name [VERSION=0.2.0]: write the book's GitHub repository into every place that needs it"
-	@echo "make bench        speed against other libraries"
+	@echo "make bench        speed against other libraries; writes the page book/speed.md"
+	@echo "make first-figure how long a reader in Colab waits for each chapter's first figure (needs what test-colab needs)"
 
 env: .venv/stamp
 
@@ -76,6 +77,11 @@ repository: env
 
 bench: env
 	$(ONE_THREAD) $(BIN)/python -m bench
+	$(BIN)/python tools/speed.py
+
+first-figure: env
+	$(ONE_THREAD) $(BIN)/python tools/first_figure.py $(NOTEBOOKS)
+	$(BIN)/python tools/speed.py
 
 clean:
 	rm -rf _build

@@ -9,7 +9,6 @@ import pytest
 
 import claims
 import notebook_rules as rules
-import refresh
 import repository
 
 NOTEBOOKS = sorted(repository.ROOT.glob("book/*/*.ipynb"))

@@ -234,7 +234,7 @@ def test_molecules_in_a_batch_are_molecules_alone(readout):
 
 @torch.no_grad()
 def test_network_sees_distances_and_not_numbering_or_orientation():
-    model, (z, x, batch) = network(), cloud()
+    model, (z, x, _) = network(), cloud()
     one = torch.zeros(6, dtype=torch.int64)
     assert checks.rotation_error(lambda x: model(z, x, one), x) < 1e-12
     order = torch.randperm(6, generator=runtime.generator(2))

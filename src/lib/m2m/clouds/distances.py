@@ -93,7 +93,7 @@ def nearest(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def nearest_dense(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """`nearest` of batches on any device, from at most BLOCK distances at a time."""
+    """`nearest` of batches (B, N, D) and (B, M, D) on any device, from at most BLOCK distances at a time."""
     found = []
     for a, b in ((x, y), (y, x)):
         rows = max(1, BLOCK // (len(a) * b.shape[1]))
@@ -159,7 +159,10 @@ def check(name: str, x: Tensor) -> None:
 
 
 def check_pair(x: Tensor, y: Tensor) -> None:
-    """Refuse what is not two batches of as many clouds, in the same space, of the same precision, on the same device."""
+    """Refuse what is not two batches of as many clouds, (B, N, D) and (B, M, D), or one of each, (N, D) and (M, D).
+
+    They are to be in the same space, of the same precision, on the same device.
+    """
     check("x", x)
     check("y", y)
     if x.ndim != y.ndim or x.shape[:-2] != y.shape[:-2] or x.shape[-1] != y.shape[-1]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -31,6 +30,7 @@ class Gaussian(nn.Module):
 
     Source: Kingma and Welling 2014, arXiv:1312.6114.
 
+    >>> import torch
     >>> q = Gaussian(4)
     >>> z, log_q = q(torch.zeros(2, q.inputs), torch.zeros(2, 4))
     >>> z.shape, log_q.shape, q.kl(torch.zeros(2, q.inputs)).sum().item()

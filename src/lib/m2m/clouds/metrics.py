@@ -60,7 +60,10 @@ def chamfer_pairs(a: Tensor, b: Tensor | None = None, *, reduction: str, squared
 
 
 def emd_pairs(a: Tensor, b: Tensor | None = None, *, reduction: str = "mean", squared: bool = False) -> Tensor:
-    """Earth mover's distances of all pairs of clouds, as `chamfer_pairs`; exact, so slow: see `distances.emd`."""
+    """Earth mover's distances of all pairs of clouds a (S, N, D) and b (T, N, D): (S, T), or (S, S) without b.
+
+    As `chamfer_pairs`, for clouds of equal size; exact, so slow: see `distances.emd`.
+    """
     _check_sets(a, b)
     out = torch.zeros(len(a), len(a if b is None else b), dtype=torch.float64, device=a.device)
     for s, x in enumerate(a.detach()):
@@ -100,7 +103,7 @@ def coverage(between: Tensor) -> float:
 
 
 def mmd(between: Tensor) -> float:
-    """Minimum matching distance: mean over reference clouds of the distance to the nearest generated one."""
+    """Minimum matching distance: mean over reference clouds of the distance to the nearest generated one; `between` (S, T)."""
     _check_matrix("between", between)
     return between.amin(0).mean().item()
 

@@ -85,7 +85,7 @@ def data(category: str, train: int, test: int) -> tuple[Tensor, Tensor]:
 
 
 def fit(model: str, x: Tensor, *, steps: int, read: int = READ, seed: int = 0) -> vae.VAE:
-    """A VAE of `MODELS` fitted to scaled clouds. beta is 0.3 beside a Chamfer distance, and 1 beside a likelihood."""
+    """A VAE of `MODELS` fitted to scaled clouds x (S, N, 3). beta is 0.3 beside a Chamfer distance, 1 beside a likelihood."""
     network = build(model, read=read, seed=seed)
     vae.train(network, x, steps=steps, beta=1.0 if network.is_density else 0.3, points=POINTS, batch_size=BATCH, seed=seed,
               progress=False)  # fmt: skip
@@ -113,7 +113,7 @@ def judge(network: vae.VAE, scaling: Scaling, sets: dict[str, Tensor], seed: int
 
 
 def rebuilt(network: vae.VAE, scaling: Scaling, x: Tensor, seed: int) -> dict[str, float]:
-    """Reconstruction of clouds from latents of their posteriors: the terms of the loss, Chamfer distance, JSD, COV, MMD.
+    """Reconstruction of clouds x (S, 512, 3) from latents: the terms of the loss, Chamfer distance, JSD, COV, MMD.
 
     `reconstruction` is what the model is trained by; `chamfer` is the same quantity for all of them, the weighted distance.
     """
@@ -130,19 +130,19 @@ def rebuilt(network: vae.VAE, scaling: Scaling, x: Tensor, seed: int) -> dict[st
 
 
 def against(clouds: Tensor, real: Tensor, within: Tensor | None = None) -> dict[str, float]:
-    """JSD, coverage and MMD of clouds against real ones; 1-NNA too if the distances within the clouds are given."""
+    """JSD, coverage, MMD of clouds (S, N, 3) against real ones (T, M, 3); 1-NNA too, given the distances within (S, S)."""
     between = pairs(clouds, real)
     found = {"jsd": metrics.jsd(clouds, real), "coverage": metrics.coverage(between), "mmd": metrics.mmd(between)}
     return found if within is None else found | {"one_nna": metrics.one_nna(between, within, pairs(real))}
 
 
 def pairs(*sets: Tensor) -> Tensor:
-    """Chamfer distances of all pairs, means of squares."""
+    """Chamfer distances, means of squares, of all pairs of two sets (S, N, 3) and (T, M, 3): (S, T); of one set: (S, S)."""
     return metrics.chamfer_pairs(*sets, reduction="mean", squared=True)
 
 
 def spread(within: Tensor) -> float:
-    """Mean distance of two clouds of a set, from the distances within it."""
+    """Mean distance of two clouds of a set, from the distances within it (S, S)."""
     return (within.sum() / (len(within) * (len(within) - 1))).item()
 
 
@@ -150,6 +150,7 @@ def spread(within: Tensor) -> float:
 def properties(network: vae.VAE, x: Tensor, seed: int = 0) -> dict[str, float]:
     """By how much codes change that should not, as shares of how much codes of different clouds differ; active dimensions.
 
+    x: scaled clouds (S, N, 3).
     order: the points of each cloud in another order. mates: half of the batch replaced. alone: a cloud at a time.
     """
     x, draw = x[:, : getattr(network.encoder, "points", None)], runtime.generator(seed)
