@@ -137,8 +137,8 @@ def test_who_is_behind():
     assert behind(row("m2m", 3.0), row("e3nn", 2.0), row("scipy", 1.0)) == [("m2m", "scipy", "time", 3.0, False)]
     assert behind(row("m2m", 1.1), row("e3nn", 1.0)) == [("m2m", "e3nn", "time", 1.1, True)]
     memory = lambda ours, its: behind(row("m2m", 1.0, mebibytes=ours), row("e3nn", 2.0, mebibytes=its))
-    assert memory(3.0, 2.0) == [("m2m", "e3nn", "memory", 1.5, False)] and not memory(2.0, 3.0)
-    assert memory(3.0, 2.5) == [("m2m", "e3nn", "memory", 1.2, True)]
+    assert memory(6.0, 4.0) == [("m2m", "e3nn", "memory", 1.5, False)] and not memory(4.0, 6.0)
+    assert not memory(3.0, 1.5)
     assert memory(3.0, 0.0) == [("m2m", "e3nn", "memory", float("inf"), False)]
 
 

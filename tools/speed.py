@@ -27,7 +27,7 @@ Everything runs on one CPU thread. What is counted is processor time, which othe
 The libraries take turns in one process, round after round, in an order drawn anew each round, after calls that do not
 count; what is compiled is compiled before. The tables have medians over the rounds. Two times are called *level* where
 the ranges between their quartiles overlap. Ratios carry over to other machines better than milliseconds do. Extra
-memory is what one call needs beyond what was there before it, and level where it is less than 1 MiB apart.
+memory is what one call needs beyond what was there before it, and the same where it is less than 2 MiB apart.
 
 | File | Command | Commit | Machine | Versions |
 |:--|:--|:--|:--|:--|
@@ -53,7 +53,7 @@ left out.
 |:--|:--|:--|:--|--:|--:|:--|
 """
 UNSAID = "not said yet"
-MEBIBYTE = 1.0  # memory that is less apart is level
+MEBIBYTES = 2.0  # memory that is less apart is the same
 
 
 @dataclass(frozen=True)
@@ -156,10 +156,9 @@ def behind(topic: str, found: list[Row]) -> list[Behind]:
                 lost.append(Behind(topic, task, form.library, first.library, "time", times, level(form, first)))
             smaller = [row for row in others if row.mebibytes is not None]
             least = min(smaller, key=lambda row: row.mebibytes, default=None)
-            if least and form.library == "m2m" and form.mebibytes is not None and least.mebibytes < form.mebibytes:
+            if least and form.library == "m2m" and form.mebibytes is not None and form.mebibytes - least.mebibytes >= MEBIBYTES:
                 times = form.mebibytes / least.mebibytes if least.mebibytes else math.inf
-                close = form.mebibytes - least.mebibytes < MEBIBYTE
-                lost.append(Behind(topic, task, form.library, least.library, "memory", times, close))
+                lost.append(Behind(topic, task, form.library, least.library, "memory", times, False))
     return lost
 
 
