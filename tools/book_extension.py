@@ -23,6 +23,7 @@ def add_scripts(app: Sphinx, pagename: str, templatename: str, context: dict, do
     """
     if "plotly-figure" in context.get("body", ""):
         app.add_js_file("plotly.min.js", defer="defer")
+    app.add_js_file(None, body='document.documentElement.classList.add("typesetting")')  # before anything is drawn; book.js ends it
     app.add_js_file("book.js", defer="defer")  # after Plotly, which it extends
 
 

@@ -82,12 +82,16 @@
       if (part.scrollWidth > part.clientWidth + 1 && getComputedStyle(part).overflowX === "auto") part.tabIndex = 0;
       else part.removeAttribute("tabindex");
   };
-  addEventListener("load", () => (window.MathJax?.startup?.promise || Promise.resolve()).then(reach));
   addEventListener("resize", reach);
+
+  // Formulas are shown when they are set (book.css), or as they are written if MathJax does not come.
+  const root = document.documentElement;
+  const show = () => root.classList.remove("typesetting");
+  addEventListener("load", () => (window.MathJax?.startup?.promise || Promise.resolve()).finally(show).then(reach));
+  setTimeout(show, 8000);
 
   // Ink on paper is dark, also for readers whose screen is dark.
   let theme;
-  const root = document.documentElement;
   addEventListener("beforeprint", () => { theme = root.dataset.theme; root.dataset.theme = "light"; });
   addEventListener("afterprint", () => { root.dataset.theme = theme; });
 })();
