@@ -9,6 +9,7 @@ import pytest
 
 import claims
 import notebook_rules as rules
+import refresh
 import repository
 
 NOTEBOOKS = sorted(repository.ROOT.glob("book/*/*.ipynb"))
