@@ -229,8 +229,11 @@ def _reverse(shares, means, widths):
         q = stats.norm.pdf(x, m, s)
         return float((q * (stats.norm.logpdf(x, m, s) - target)).sum() * (x[1] - x[0]))
 
-    ends = [optimize.minimize(divergence, (m, 0.0), method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-9})
-            for m in (*means, 0.0)]
+    # A first simplex of a size of its own: scipy's is tiny where a parameter is 0, and then stays where it is
+    around = numpy.array([[0, 0], [0.3, 0], [0, 0.3]])
+    options = {"xatol": 1e-5, "fatol": 1e-9}
+    ends = [optimize.minimize(divergence, start, method="Nelder-Mead", options=options | {"initial_simplex": start + around})
+            for start in map(numpy.array, [*zip(means, numpy.log(widths)), (0.0, 0.7)])]
     best = min(ends, key=lambda end: end.fun)
     return best.x[0], math.exp(best.x[1])
 

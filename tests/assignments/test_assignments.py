@@ -80,6 +80,13 @@ def test_a_wrong_reference_is_found(box, broken):
     assert "visible check" in found[1] and "log_prob at 0, 1 and -3" in found[1]
 
 
+def test_a_reference_that_fails_with_some_inputs_is_found(box, broken):
+    """As a search for a minimum that ends elsewhere for some targets."""
+    loaded = judge.load(broken("judge.py", "rng.uniform(0.1, 3, 5)", "(rng.uniform(0.1, 3, 5) * rng.choice([-1, 1]))"))
+    found = checking.complaints(loaded, box, ("q7",))
+    assert found and any("with seed" in line and "q7: the reference gets" in line for line in found), found
+
+
 def test_a_score_that_is_not_the_stated_one_is_found(box, broken):
     found = checking.complaints(judge.load(broken("wrong/q2_one.py", "# score: 0", "# score: 1")), box, ("q2",))
     assert len(found) == 3 and found[0].startswith("wrong/q2_one.py gets 0.0 with seed 20250, stated 1.0")

@@ -89,6 +89,13 @@ def test_what_an_answer_uses_comes_with_it():
     assert programs.needed(own, [one, two, three, own], {"math"}) == [one, two, own]
 
 
+def test_a_local_name_needs_no_other_cell():
+    broken, own = cell("value = 1\nf = 1 / 0", "q1"), cell("def g(x):\n    value = x\n    return [value for f in x]", "q2")
+    assert programs.needed(own, [broken, own], set()) == [own]
+    free = cell("def g(x): return value + x", "q2")
+    assert programs.needed(free, [broken, free], set()) == [broken, free]
+
+
 def test_the_last_definition_before_the_answer_counts():
     first, second, own, late = cell("a = 1"), cell("a = 2"), cell("x = a", "q1"), cell("a = 3")
     assert programs.needed(own, [first, second, own, late], set()) == [second, own]

@@ -126,7 +126,10 @@ def main(request: dict, question: dict, answer_pipe: int, output_pipe: int) -> N
     os.set_inheritable(3, False)
     sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
     limit(question["seconds"], request["megabytes"], request["processes"])
+    own = os.getpid()
     text = json.dumps(answer(question["program"], question["probe"], question["inputs"])).encode()
+    if os.getpid() != own:  # a copy that the student's code made of this process: it has no answer to give
+        os._exit(0)
     while text:
         text = text[os.write(3, text) :]
     os._exit(0)

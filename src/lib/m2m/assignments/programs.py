@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import builtins
 import functools
+import symtable
 from collections.abc import Sequence
 
 from m2m.assignments.answers import Cell, without_magics
@@ -17,16 +18,23 @@ from m2m.assignments.answers import Cell, without_magics
 
 @functools.lru_cache(maxsize=1024)
 def names_of(source: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Names that a cell defines at its top level, and names that it reads anywhere; both empty if it is no Python."""
+    """Names that a cell defines at its top level, and those that it reads there or as globals; empty if it is no Python."""
     try:
         tree = ast.parse(without_magics(source))
-        read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+        read = _read(symtable.symtable(without_magics(source), "a cell", "exec"))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return frozenset(), frozenset()
     defined: set[str] = set()
     for statement in tree.body:
         defined |= _defined(statement)
     return frozenset(defined), frozenset(read)
+
+
+def _read(table: symtable.SymbolTable) -> set[str]:
+    """Not the local names of functions: another cell may have such a name, and is not needed for that."""
+    top = table.get_type() == "module"
+    own = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced() and (top or symbol.is_global())}
+    return own.union(*map(_read, table.get_children()))
 
 
 def _defined(statement: ast.stmt) -> set[str]:
