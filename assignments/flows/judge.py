@@ -17,7 +17,7 @@ CHANGE, MOONS, AUTO = "change_of_variables#", "two_moons#", "autoregressive_flow
 # q1: a density on the line
 
 def sinh_inputs(rng):
-    far = 10 ** rng.uniform(5.3, 6, 6)
+    far = 10 ** rng.uniform(7, 7.7, 6)
     return {"x": [*rng.normal(0, 3, 40).tolist(), *(-far[:3]).tolist(), *far[3:].tolist()]}
 
 
