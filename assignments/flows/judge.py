@@ -17,8 +17,8 @@ CHANGE, MOONS, AUTO = "change_of_variables#", "two_moons#", "autoregressive_flow
 # q1: a density on the line
 
 def sinh_inputs(rng):
-    far = 10 ** rng.uniform(7, 7.7, 6)
-    return {"x": [*rng.normal(0, 3, 40).tolist(), *(-far[:3]).tolist(), *far[3:].tolist()]}
+    far = 10 ** rng.uniform(5.9, 6, 6)  # where cancellation costs so much that no draw hides it in five points
+    return {"x": [*rng.normal(0, 3, 40).tolist(), *(-far[:5]).tolist(), *far[5:].tolist()]}
 
 
 def sinh_probe(answer, inputs):

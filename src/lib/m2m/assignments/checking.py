@@ -80,8 +80,7 @@ def grade_answers(assignment: Assignment, sources: dict[str, str], sandbox: Sand
 def complaints(assignment: Assignment, sandbox: Sandbox, names: tuple[str, ...] = (), seed: int = SEED) -> list[str]:
     """All that is wrong with an assignment, or with some of its questions; an empty list if nothing is."""
     part = only(assignment, *(names or [question.id for question in assignment.questions]))
-    own, found = reference(assignment), []
-    found += losses(part, sandbox, seed)
+    own, found = reference(assignment), losses(part, sandbox, seed)
     quick = [question.id for question in part.questions if isinstance(question, Question) and question.seconds <= QUICK]
     for draw in range(seed + 1, seed + 1 + QUICK_SEEDS) if quick and not found else ():
         found += losses(only(part, *quick), sandbox, draw)
