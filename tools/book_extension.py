@@ -1,5 +1,5 @@
 """Sphinx extension of the book: Plotly from the installed package, no live cells from a CDN, numbered formulas, its map,
-and pictures that take their place before they are loaded and say what they show in words."""
+pictures that take their place before they are loaded and say what they show in words, and lists that are lists to a voice."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sphinx.application import Sphinx
 from sphinx.util.fileutil import copy_asset
 
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+SIGNATURE_LINES = re.compile(r"<dl>\n(?:<dd>(?:(?!</?d[lt]).)*?</dd>\n)+</dl>", re.DOTALL)  # a definition list without a term
 
 
 def add_scripts(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object) -> None:
@@ -57,6 +58,17 @@ def spoken(text: str) -> str:
     return re.sub(r"\$([^$]+)\$", words, text)
 
 
+def mend_lists(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object) -> None:
+    """Sphinx writes three kinds of lists that are none to a screen reader."""
+    body = context.get("body", "")
+    body = SIGNATURE_LINES.sub(lambda lines: re.sub("(?<=/)d[ld]|(?<=<)dd", "div", lines[0]).replace("<dl", '<div class="sig-lines"'), body)
+    if 'class="citation-list"' in body:
+        body = body.replace('role="doc-biblioentry"', 'role="listitem"')  # the items that a list must have
+    if pagename == "_modules/index":  # a list within a list, not within its item; the names are whole, so one list will do
+        body = body.replace("<ul>", "").replace("</ul>", "").replace("<li>", "<ul><li>", 1) + "</ul>"
+    context["body"] = body
+
+
 def remove_thebe(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object) -> None:
     """Jupyter Book prepares every page for live cells from a CDN; this book's live cells are in Colab."""
     context["script_files"] = [script for script in context["script_files"] if "thebe" not in _content(script)]
@@ -86,6 +98,7 @@ def setup(app: Sphinx) -> dict:
     book_map.setup(app)
     app.connect("html-page-context", add_scripts)
     app.connect("html-page-context", finish_pictures)
+    app.connect("html-page-context", mend_lists)
     app.connect("html-page-context", remove_thebe, priority=900)
     app.connect("doctree-resolved", keep_tags)
     app.connect("build-finished", copy_plotly)

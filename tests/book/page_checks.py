@@ -70,11 +70,10 @@ SETTLE = """async patience => {
   await new Promise(done => setTimeout(done, 100));
 }"""
 
-SHIFTS = """() => new Promise(done => {
-  new PerformanceObserver(list => done(list.getEntries().reduce((sum, entry) => sum + entry.value, 0)))
-    .observe({type: 'layout-shift', buffered: true});
-  setTimeout(() => done(0), 200);  // no entry, no call
-})"""
+# How far the page moved: summed up from the start, and read once what has been changed is drawn.
+WATCH = """layoutShift = 0; new PerformanceObserver(list => list.getEntries().forEach(entry => { layoutShift += entry.value }))
+  .observe({type: 'layout-shift', buffered: true})"""
+SHIFT = """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => done(layoutShift)))))"""
 
 
 @dataclass
@@ -130,6 +129,7 @@ def opened(
     window = {"viewport": {"width": size[0], "height": size[1]}, "has_touch": size == PHONE}
     context = browser.new_context(color_scheme="dark" if dark else "light", **window)
     page, record = context.new_page(), Visit(address, dark)
+    page.add_init_script(WATCH)
     _record(page, record)
     page.goto(address, wait_until="load", timeout=120_000)
     if patience:
@@ -163,7 +163,7 @@ def _record(page: Page, record: Visit) -> None:
 def visit(browser: Browser, address: str, *settings: object, **named: object) -> Visit:
     """Open a page, with the settings of `opened`, and look at it."""
     with opened(browser, address, *settings, **named) as (page, record):
-        record.shift = page.evaluate(SHIFTS)
+        record.shift = page.evaluate(SHIFT)
         record.seen = page.evaluate(LOOK)
         record.axe = access_checks.findings(page)
     return record

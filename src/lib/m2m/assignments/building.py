@@ -92,7 +92,7 @@ def student(assignment: Assignment) -> nbformat.NotebookNode:
 def secrets(assignment: Assignment) -> list[str]:
     """The lines that nobody but the instructor may see: of solutions, hidden tests and the judge's calculations.
 
-    Short lines (`return x`) and lines that the open part of the master or the probes contain are no secrets.
+    Short lines (`return x`), decorators and lines that the open part of the master or the probes contain are no secrets.
     """
     notebook = nbformat.read(assignment.folder / "master.ipynb", as_version=4)
     closed, opened = [], []
@@ -107,7 +107,7 @@ def secrets(assignment: Assignment) -> list[str]:
     ]
     public = " ".join("\n".join(opened).split())
     lines = {" ".join(line.split()) for text in [*closed, *functions] for line in text.split("\n")}
-    return sorted(line for line in lines if len(line) >= SHORTEST_SECRET and line not in public)
+    return sorted(line for line in lines if len(line) >= SHORTEST_SECRET and line[0] != "@" and line not in public)
 
 
 def leaks(assignment: Assignment, text: str) -> list[str]:
