@@ -197,7 +197,7 @@ BROKEN = {
     "figure without a name": ('<div class="plotly-figure" id="nameless"></div>', "figure nameless says nothing"),
     "button without a name": ("<button></button>", "axe: button-name (critical)"),
     "pale text": ('<p style="color: #bbb">hardly there</p>', "axe: color-contrast (serious)"),
-    "jump": (f"<p>stays</p><script>addEventListener('load', () => setTimeout(() => {JUMP}, 50))</script>", "jumps by 0."),
+    "jump": (f"{'<p>moves</p>' * 20}<script>addEventListener('load', () => setTimeout(() => {JUMP}, 50))</script>", "jumps by 0."),
     "figure without words": ('<div class="plotly-figure" id="mute" aria-label=" "></div>', "figure mute says nothing"),
     "formula not typeset": (r'<span class="math">x</span>', "0 of 1 formulas typeset"),
     "raw formula": (r"an integral \(\int p\) and $$x$$", "raw formula"),
