@@ -50,8 +50,8 @@ def test_another_number_is_another_page(tmp_path):
 
 def test_a_file_that_is_missing_has_no_rows(tmp_path):
     page = written(tmp_path, steerable=record(row("m2m", 1.0), row("e3nn", 2.0)))
-    assert "### Steerable messages" in page and "### Flows" not in page and page.count("| `bench_") == 1
-    assert written(tmp_path).count("| `bench_") == 1
+    assert "### Steerable messages" in page and "### Flows" not in page and page.count("| `") == 1
+    assert written(tmp_path).count("| `") == 1
 
 
 def test_everything_on_the_page_has_been_said():

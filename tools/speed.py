@@ -29,7 +29,9 @@ count; what is compiled is compiled before. The tables have medians over the rou
 the ranges between their quartiles overlap. Ratios carry over to other machines better than milliseconds do. Extra
 memory is what one call needs beyond what was there before it, and the same where it is less than 2 MiB apart.
 
-| File | Command | Commit | Machine | Versions |
+The numbers, with their spread, are in `results/bench_*.json`.
+
+| Bench | Command | Commit | Machine | Versions |
 |:--|:--|:--|:--|:--|
 """
 COLUMNS = """
@@ -207,7 +209,7 @@ def _file(topic: str, record: dict) -> str:
         ", ".join(f"{name} {version}" for name, version in record["versions"].items()),
     )
     where = f"{machine['processor']}, {machine['cores']} cores, load {machine.get('load', 'unknown')}"
-    return f"| `bench_{topic}.json` | `{record['command']}` | {record['commit']} | {where} | {versions} |\n"
+    return f"| {TOPICS[topic][0]} | `{record['command']}` | {record['commit']} | {where} | {versions} |\n"
 
 
 def _topic(topic: str, found: list[Row]) -> str:

@@ -66,12 +66,34 @@
     });
   };
 
+  // A browser gives a page 16 WebGL contexts, on a phone 8, and takes the oldest away for a new one. A figure that has
+  // lost one of its own is drawn again when the reader comes to it.
+  const inView = new Set();
+  const lost = figure => scenes(figure).some(name => figure._fullLayout[name]._scene.glplot?.gl.isContextLost());
+  const keepDrawn = (drawn, again) => {
+    const mend = async () => {
+      if (!inView.has(drawn) || !lost(drawn)) return;
+      await again();
+      listen();
+    };
+    const listen = () => drawn.on("plotly_webglcontextlost", () => setTimeout(mend, 100));  // Plotly forgets who listens
+    new IntersectionObserver(([{ isIntersecting }]) => {
+      inView[isIntersecting ? "add" : "delete"](drawn);
+      mend();
+    }).observe(drawn);
+    listen();
+  };
+
   if (window.Plotly) {
     const draw = Plotly.newPlot;
     Plotly.newPlot = async (place, figure) => {
       const drawn = await draw(place, figure);
       await forFingers(drawn);
       forKeys(drawn);
+      if (scenes(drawn).length) keepDrawn(drawn, async () => {
+        await draw(drawn, { ...figure, data: drawn.data, layout: drawn.layout });
+        if (drawn.layout.sliders) drawn.on("plotly_sliderchange", () => say(drawn));
+      });
       return drawn;
     };
   }

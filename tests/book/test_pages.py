@@ -165,6 +165,38 @@ def test_figures_answer_to_keys(browser, book, name):
         assert scene(page).evaluate(CAMERA) != before
 
 
+MOST_SCENES = "clouds/vae_variants"  # 16, as many WebGL contexts as a browser gives to a page; a phone gives 8
+LOST = r"""figure => Object.keys(figure._fullLayout).filter(name => /^scene\d*$/.test(name))
+  .some(name => figure._fullLayout[name]._scene.glplot?.gl.isContextLost() ?? true)"""
+
+
+def lost_figures(browser, book, script=""):
+    """On a phone, how many figures have lost their pictures, and how many still lack them when the reader comes to them."""
+    flags = [*checks.FLAGS, "--max-active-webgl-contexts=8"]
+    phone = browser.browser_type.launch(executable_path=checks.browser_path(), args=flags)
+    page = phone.new_page(viewport=dict(zip(("width", "height"), checks.PHONE)))
+    page.add_init_script(script)
+    page.goto(f"{book}/book/{MOST_SCENES}.html", wait_until="load", timeout=120_000)
+    page.evaluate(checks.SETTLE, 15_000)
+    solid = page.locator(".plotly-figure:has(.gl-container canvas)").all()
+    at_first, later = sum(figure.evaluate(LOST) for figure in solid), 0
+    for figure in solid:
+        figure.scroll_into_view_if_needed()
+        page.wait_for_timeout(3000)
+        later += figure.evaluate(LOST)
+    phone.close()
+    return at_first, later
+
+
+def test_figures_come_back_on_a_phone(browser, book):
+    at_first, later = lost_figures(browser, book)
+    assert at_first and not later
+
+
+def test_figures_that_do_not_come_back_are_found(browser, book):
+    assert lost_figures(browser, book, "IntersectionObserver.prototype.observe = () => {}")[1]
+
+
 @pytest.mark.parametrize("name", SAMPLE)
 def test_on_paper(browser, book, name):
     """Printed from a dark screen: dark text, no menus, nothing beyond the edge of the sheet."""
