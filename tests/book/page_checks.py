@@ -119,14 +119,16 @@ def served(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def opened(
-    browser: Browser, address: str, size: tuple[int, int] = DESKTOP, dark: bool = False, patience: int = 15_000
+    browser: Browser, address: str, size: tuple[int, int] = DESKTOP, dark: bool = False, patience: int = 15_000,
+    scripts: bool = True,
 ) -> Iterator[tuple[Page, Visit]]:
     """The page in a window of its own, and a record that grows with what it requests and says.
 
     Args:
         patience: milliseconds that figures may take; 0 where the test needs neither figures nor formulas.
+        scripts: False for a page as it is written, which is there in a fraction of the time.
     """
-    window = {"viewport": {"width": size[0], "height": size[1]}, "has_touch": size == PHONE}
+    window = {"viewport": {"width": size[0], "height": size[1]}, "has_touch": size == PHONE, "java_script_enabled": scripts}
     context = browser.new_context(color_scheme="dark" if dark else "light", **window)
     page, record = context.new_page(), Visit(address, dark)
     page.add_init_script(WATCH)

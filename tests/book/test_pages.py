@@ -1,6 +1,8 @@
 """Every built page in a real browser; and pages broken on purpose, which the same checks reject."""
 
 import re
+import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -59,7 +61,7 @@ def test_page_on_a_phone_in_the_dark(browser, book, page):
 def test_colab_links(browser, book, chapter):
     """The link in the text and the launch button, and no other, lead to this chapter at this version."""
     wanted = repository.colab_link(*repository.identity(), chapter)
-    with checks.opened(browser, f"{book}/{chapter.replace('.ipynb', '.html')}", patience=0) as (page, _):
+    with checks.opened(browser, f"{book}/{chapter.replace('.ipynb', '.html')}", patience=0, scripts=False) as (page, _):
         addresses = page.eval_on_selector_all("a[href*='colab.research']", "links => links.map(link => link.href)")
         in_text = page.eval_on_selector_all("article a[href*='colab.research']", "links => links.map(link => link.href)")
     assert in_text == [wanted]
@@ -78,7 +80,7 @@ def test_search_finds_the_page(browser, book, name):
 
 @pytest.mark.parametrize("position", range(len(TOC)))
 def test_previous_and_next(browser, book, position):
-    with checks.opened(browser, f"{book}/{TOC[position]}.html", patience=0) as (page, _):
+    with checks.opened(browser, f"{book}/{TOC[position]}.html", patience=0, scripts=False) as (page, _):
         for selector, there in (("a.left-prev", position - 1), ("a.right-next", position + 1)):
             links = page.eval_on_selector_all(selector, "links => links.map(link => link.href.split('#')[0])")
             assert links == ([f"{book}/{TOC[there]}.html"] if 0 <= there < len(TOC) else [])
@@ -86,7 +88,7 @@ def test_previous_and_next(browser, book, position):
 
 @pytest.mark.parametrize("name", TOC)
 def test_first_tab_reaches_the_skip_link(browser, book, name):
-    with checks.opened(browser, f"{book}/{name}.html", patience=0) as (page, _):
+    with checks.opened(browser, f"{book}/{name}.html", patience=0, scripts=False) as (page, _):
         page.keyboard.press("Tab")
         text, target = page.evaluate("[document.activeElement.textContent.trim(), document.activeElement.hash]")
         assert text == "Skip to main content"
@@ -170,31 +172,36 @@ LOST = r"""figure => Object.keys(figure._fullLayout).filter(name => /^scene\d*$/
   .some(name => figure._fullLayout[name]._scene.glplot?.gl.isContextLost() ?? true)"""
 
 
-def lost_figures(browser, book, script=""):
-    """On a phone, how many figures have lost their pictures, and how many still lack them when the reader comes to them."""
+@contextmanager
+def on_a_phone(browser, book, script=""):
+    """The figures with scenes in a browser that keeps as few contexts as one on a phone."""
     flags = [*checks.FLAGS, "--max-active-webgl-contexts=8"]
     phone = browser.browser_type.launch(executable_path=checks.browser_path(), args=flags)
     page = phone.new_page(viewport=dict(zip(("width", "height"), checks.PHONE)))
     page.add_init_script(script)
     page.goto(f"{book}/book/{MOST_SCENES}.html", wait_until="load", timeout=120_000)
     page.evaluate(checks.SETTLE, 15_000)
-    solid = page.locator(".plotly-figure:has(.gl-container canvas)").all()
-    at_first, later = sum(figure.evaluate(LOST) for figure in solid), 0
-    for figure in solid:
-        figure.scroll_into_view_if_needed()
-        page.wait_for_timeout(3000)
-        later += figure.evaluate(LOST)
+    yield page.locator(".plotly-figure:has(.gl-container canvas)").all()
     phone.close()
-    return at_first, later
+
+
+def comes_back(figure):
+    figure.scroll_into_view_if_needed()
+    end = time.monotonic() + 5
+    while figure.evaluate(LOST) and time.monotonic() < end:
+        time.sleep(0.1)
+    return not figure.evaluate(LOST)
 
 
 def test_figures_come_back_on_a_phone(browser, book):
-    at_first, later = lost_figures(browser, book)
-    assert at_first and not later
+    with on_a_phone(browser, book) as figures:
+        assert any(figure.evaluate(LOST) for figure in figures)
+        assert all(map(comes_back, figures)) and comes_back(figures[0])
 
 
-def test_figures_that_do_not_come_back_are_found(browser, book):
-    assert lost_figures(browser, book, "IntersectionObserver.prototype.observe = () => {}")[1]
+def test_a_figure_that_does_not_come_back_is_found(browser, book):
+    with on_a_phone(browser, book, "IntersectionObserver.prototype.observe = () => {}") as figures:
+        assert not comes_back(figures[0])
 
 
 @pytest.mark.parametrize("name", SAMPLE)
