@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import access_checks
 
 LARGEST_FIRST_VIEW = 1_500_000  # bytes, besides scripts and fonts, which all pages share
 LARGEST_SHIFT = 0.1  # of the first view while it loads: share of the window that moves, times how far (Chrome's layout-shift)
+DRAWN = re.compile(r"/_static/.*(plotly|mathjax)", re.IGNORECASE)  # the scripts of figures and formulas
 PHONE, DESKTOP = (375, 812), (1280, 900)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -125,7 +127,7 @@ def opened(
     """The page in a window of its own, and a record that grows with what it requests and says.
 
     Args:
-        patience: milliseconds that figures may take; 0 where the test needs neither figures nor formulas.
+        patience: milliseconds that figures may take; 0 where the test needs neither figures nor formulas, which then do not come.
         scripts: False for a page as it is written, which is there in a fraction of the time.
     """
     window = {"viewport": {"width": size[0], "height": size[1]}, "has_touch": size == PHONE, "java_script_enabled": scripts}
@@ -133,6 +135,8 @@ def opened(
     page, record = context.new_page(), Visit(address, dark)
     page.add_init_script(WATCH)
     _record(page, record)
+    if not patience:
+        page.route(DRAWN, lambda route: route.abort())
     page.goto(address, wait_until="load", timeout=120_000)
     if patience:
         page.evaluate(SETTLE, patience)

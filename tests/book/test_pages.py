@@ -79,16 +79,12 @@ def test_search_finds_the_page(browser, book, name):
 
 
 @pytest.mark.parametrize("position", range(len(TOC)))
-def test_previous_and_next(browser, book, position):
+def test_the_way_on_and_back_and_past_the_menus(browser, book, position):
+    """Previous and next; and the first tab leads to the text."""
     with checks.opened(browser, f"{book}/{TOC[position]}.html", patience=0, scripts=False) as (page, _):
         for selector, there in (("a.left-prev", position - 1), ("a.right-next", position + 1)):
             links = page.eval_on_selector_all(selector, "links => links.map(link => link.href.split('#')[0])")
             assert links == ([f"{book}/{TOC[there]}.html"] if 0 <= there < len(TOC) else [])
-
-
-@pytest.mark.parametrize("name", TOC)
-def test_first_tab_reaches_the_skip_link(browser, book, name):
-    with checks.opened(browser, f"{book}/{name}.html", patience=0, scripts=False) as (page, _):
         page.keyboard.press("Tab")
         text, target = page.evaluate("[document.activeElement.textContent.trim(), document.activeElement.hash]")
         assert text == "Skip to main content"
@@ -207,7 +203,7 @@ def test_a_figure_that_does_not_come_back_is_found(browser, book):
 @pytest.mark.parametrize("name", SAMPLE)
 def test_on_paper(browser, book, name):
     """Printed from a dark screen: dark text, no menus, nothing beyond the edge of the sheet."""
-    with checks.opened(browser, f"{book}/book/{name}.html", (700, 1000), dark=True, patience=0) as (page, _):
+    with checks.opened(browser, f"{book}/book/{name}.html", (700, 1000), dark=True) as (page, _):
         page.emulate_media(media="print", color_scheme="dark")
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
         assert checks.contrast(page.evaluate("getComputedStyle(document.querySelector('article')).color"), "rgb(255, 255, 255)") > 7
