@@ -14,7 +14,7 @@ from sphinx.application import Sphinx
 from sphinx.util.fileutil import copy_asset
 
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-SIGNATURE_LINES = re.compile(r"<dl>\n(?:<dd>(?:(?!</?d[lt]).)*?</dd>\n)+</dl>", re.DOTALL)  # a definition list without a term
+SIGNATURE_LINES = re.compile(r"<dl>\n((?:<dd>(?:(?!</?d[lt]).)*?</dd>\n)+)</dl>", re.DOTALL)  # a definition list without a term
 
 
 def add_scripts(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object) -> None:
@@ -60,8 +60,10 @@ def spoken(text: str) -> str:
 
 def mend_lists(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object) -> None:
     """Sphinx writes three kinds of lists that are none to a screen reader."""
-    body = context.get("body", "")
-    body = SIGNATURE_LINES.sub(lambda lines: re.sub("(?<=/)d[ld]|(?<=<)dd", "div", lines[0]).replace("<dl", '<div class="sig-lines"'), body)
+    if "body" not in context:
+        return
+    divided = lambda lines: f'<div class="sig-lines">\n{lines[1].replace("dd>", "div>")}</div>'
+    body = SIGNATURE_LINES.sub(divided, context["body"])
     if 'class="citation-list"' in body:
         body = body.replace('role="doc-biblioentry"', 'role="listitem"')  # the items that a list must have
     if pagename == "_modules/index":  # a list within a list, not within its item; the names are whole, so one list will do
